@@ -33,3 +33,14 @@ def become(user: pwd.struct_passwd, environ: Mapping[str, str]) -> dict[str, str
     os.setuid(user.pw_uid)
     # The user cannot read root's home, where drivers look for certificates.
     return {"HOME": user.pw_dir}
+
+
+def hand_over(folder: Path, uid: int, gid: int) -> None:
+    """Change the owner of a folder and its contents, unless the folder already has that owner."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_uid == uid:
+        return
+    for found in folder.rglob("*"):
+        os.chown(found, uid, gid, follow_symlinks=False)
+    # Last, so that the next start repeats a hand-over that was interrupted.
+    os.chown(folder, uid, gid)

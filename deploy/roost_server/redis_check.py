@@ -48,7 +48,7 @@ def check_redis(environ: Mapping[str, str]) -> None:
             forget_services(client)
     except exceptions.AuthenticationError:
         raise BootError(
-            "the Redis refuses the user or the password; correct the secret of redis.url_secret"
+            "the Redis refuses the user or the password; correct its secret, and apply again"
         ) from None
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
         print(f"roost: the Redis does not answer yet ({name_reason(error)})", flush=True)

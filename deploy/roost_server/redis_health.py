@@ -1,7 +1,8 @@
 """Report a Redis that is away: as bad health, and as an answer that clients try again.
 
 Without its Redis, Prefect's own health stays green while writes are answered 500, which its clients
-do not retry (3.8.8, 3.9.1). Fly's proxy stops sending requests to a machine whose health is bad.
+do not retry (3.8.8, 3.9.1). A `Retry-After` would make them give up after five such pauses; a reply with
+`Prefect-Maintenance` is none of their attempts, so that they wait until it is back. Fly's proxy stops sending requests to a machine whose health is bad.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
+from roost_server.maintenance_mode import MAINTENANCE
 from roost_server.redis_settings import redis_url
 
 LIMIT_S = 2.0
@@ -20,7 +22,6 @@ FRESH_S = 0.5
 """How long an answer of the Redis counts, so that health checks and errors do not ask it each time."""
 HEALTH = frozenset({"/api/health", "/api/ready"})
 AWAY = "Redis does not answer"
-_RETRY = (b"retry-after", b"1")
 
 Ping = Callable[[], Awaitable[object]]
 
@@ -93,7 +94,7 @@ class RedisHealth:
             if started and message["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
                 is_away = not await self.answers()
                 if is_away:
-                    headers = [*message.get("headers", ()), _RETRY]
+                    headers = [*message.get("headers", ()), MAINTENANCE]
                     status = int(HTTPStatus.SERVICE_UNAVAILABLE)
                     message = {**message, "status": status, "headers": headers}
             await send(message)
@@ -112,7 +113,6 @@ async def _refuse(send: Send) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        _RETRY,
     ]
     await send(
         {

@@ -7,10 +7,14 @@ these settings names Redis. They are set before Prefect is imported.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from roost_server.errors import BootError
 
 URL_VARIABLE = "ROOST_REDIS_URL_VARIABLE"
+ADDRESS = "ROOST_REDIS_ADDRESS"
+PASSWORD = "REDIS_PASSWORD"  # noqa: S105 - the name, not the value
+"""Of a Redis that Roost deploys: HOST:PORT, and the name of its password."""
 PROCESS = "ROOST_PROCESS"
 API, SERVICES = "api", "services"
 # In one docket, a machine without services would take the services' tasks and drop them as unknown
@@ -44,12 +48,20 @@ def redis_url(environ: Mapping[str, str]) -> str:
     Raises:
         BootError: the secret that holds it has no value on this machine.
     """
+    if address := environ.get(ADDRESS):
+        return f"redis://default:{quote(_password(environ), safe='')}@{address}/0"
     name = environ.get(URL_VARIABLE, "")
     if url := environ.get(name, "").strip():
         return url
     raise BootError(
         f"the secret {name or 'of redis.url_secret'} has no value on this machine; set it and apply again"
     )
+
+
+def _password(environ: Mapping[str, str]) -> str:
+    if password := environ.get(PASSWORD):
+        return password
+    raise BootError(f"the secret {PASSWORD} has no value on this machine; set it and apply again")
 
 
 def redis_settings(environ: Mapping[str, str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from roost_server.flow_server_parts import FlowServers
 from roost_server.idle_suspend import Activity, AllWork, Work, watch
 from roost_server.last_error import LAST_ERROR, name_failure
 from roost_server.lease_keeping import GRACE
+from roost_server.lost_connections import repeat_lost
 from roost_server.maintenance_mode import MaintenanceMode, is_logged_in
 from roost_server.message_handover import MessageHandover
 from roost_server.migration_lock import migrate_under_lock, postgres_lock
@@ -151,7 +152,7 @@ def make_app(
         app = migrate_under_lock(app, postgres_lock(environ))
         if is_replicated(environ):
             app = RedisHealth(pinger(environ)).layer(app)
-        return refuse_freeze(app, environ, backend)
+        return refuse_freeze(repeat_lost(app), environ, backend)
     queue_writes(queue)
     survive_full(fullness)
     may_write = partial(is_logged_in, environ=environ)

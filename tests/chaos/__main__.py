@@ -18,7 +18,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from chaos import downtime, flow_runs, pairs, report
+from chaos import downtime, flow_runs, pairs, replicated, report
 from chaos.crashes import CrashRun, Outcome
 from chaos.outages import OutageResult, OutageRun
 from chaos.scenarios import DONE, SCENARIOS, SLEEPLESS, Scenario, find
@@ -34,7 +34,7 @@ from roost.plan.image import image_reference, read_image_parts
 PROJECT = Path(__file__).parents[2]
 DEPLOY = PROJECT / "deploy"
 PAGE = PROJECT / "docs" / "reliability.md"
-PARTS = ("crashes", "storms", "outages", "pairs", "silence", "runs")
+PARTS = ("crashes", "storms", "outages", "pairs", "silence", "runs", "replicated")
 RUNS, FEWEST = 1000, 12
 LONGEST_MIN = 24 * 60
 T = TypeVar("T")
@@ -112,7 +112,9 @@ def main(
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Strike one of so many calls.")] = 1,
     storms: Annotated[int, typer.Option(min=1, help="How many a scenario; of outages, too.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="How many a pair; of silence, too.")] = 5,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How many a pair; of silence and of replicated, too.")
+    ] = 5,
     seed: Annotated[int, typer.Option(min=1, help="The first storm and round.")] = 1,
     runs: Annotated[int, typer.Option(min=1, help="How many flow runs.")] = RUNS,
     minutes: Annotated[
@@ -120,7 +122,11 @@ def main(
     ] = LONGEST_MIN,
     jobs: Annotated[int, typer.Option(min=1, help="So much at once.")] = 2,
     smallest: Annotated[
-        bool, typer.Option("--smallest", help=f"Only {FEWEST} flow runs: a check, no figure.")
+        bool,
+        typer.Option(
+            "--smallest",
+            help=f"Only {FEWEST} flow runs, and one loss of a part: a check, no figure.",
+        ),
     ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write docs/reliability.md too.")] = False,
 ) -> None:
@@ -145,6 +151,7 @@ def main(
             "pairs": lambda: play_pairs(stage, range(seed, seed + rounds)),
             "silence": lambda: play_silence(stage, rounds),
             "runs": lambda: play_runs(stage, runs, seed, minutes * 60),
+            "replicated": lambda: play_replicated(stage, rounds, smallest=smallest),
         }
         options = {
             "crashes": f"--every {every}" if every > 1 else "",
@@ -154,6 +161,7 @@ def main(
             "silence": f"--rounds {rounds}",
             "runs": f"--runs {runs} --seed {seed} --jobs {jobs}"
             + (f" --minutes {minutes}" if minutes < LONGEST_MIN else ""),
+            "replicated": f"--rounds {rounds}",
         }
         for part in chosen:
             began = time.monotonic()
@@ -282,6 +290,17 @@ def play_runs(stage: Stage, count: int, seed: int, limit_s: float) -> Played:
     )
     faults += [fault for toll in tolls for fault in toll.faults]
     return report.runs_table(tolls, time.monotonic() - began), faults
+
+
+def play_replicated(stage: Stage, rounds: int, *, smallest: bool) -> Played:
+    """Take the parts of a replicated server away while clients write."""
+    strikes = dict(replicated.STRIKES)
+    if smallest:
+        rounds, strikes = 1, dict(list(strikes.items())[:1])
+    folder = stage.new_folder("replicated")
+    folder.mkdir()
+    found = replicated.play(folder, stage.prefect, strikes, rounds, show_progress)
+    return report.replicated_table(found), found.faults()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from chaos.downtime import Silence
 from chaos.flow_runs import FAULTS, Toll, Trouble, Verdict
 from chaos.outages import OutageResult
 from chaos.pairs import BOTH, ONE, PairResult
+from chaos.replicated import Blow, Round
 from chaos.storms import STOPPED, StormResult, count_ends
 
 KILLED = (Moment.BEFORE, Moment.AFTER)
@@ -148,3 +149,24 @@ def runs_table(tolls: Sequence[Toll], seconds: float) -> str:
     troubles = sum((toll.troubles for toll in tolls), Counter[Trouble]())
     told = ", ".join(f"{each.value}: {troubles[each]}" for each in Trouble)
     return f"{table(head, rows)}\n\nTroubles: {told}. {seconds / 60:.0f} minutes."
+
+
+def replicated_table(found: Round) -> str:
+    """Return what became of writes while parts of a replicated server were away, and of schedules."""
+    head = (
+        *("what happens", "times", "writes", "lost", "failed in the end"),
+        *("longest write", "a new schedule's first run"),
+    )
+    names = dict.fromkeys(blow.name for blow in found.blows)
+    rows = [_blow_row(name, [b for b in found.blows if b.name == name]) for name in names]
+    line = f"Of {found.runs} runs that schedules made, {len(found.twice)} were made twice."
+    return f"{table(head, rows)}\n\n{line}"
+
+
+def _blow_row(name: str, blows: Sequence[Blow]) -> Sequence[object]:
+    return (
+        *(name, len(blows), sum(len(blow.writes) for blow in blows)),
+        *(sum(len(blow.lost) for blow in blows), sum(len(blow.failed) for blow in blows)),
+        f"{max(blow.longest_s for blow in blows):.1f} s",
+        f"{max(blow.late_s for blow in blows):.0f} s",
+    )

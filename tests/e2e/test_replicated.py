@@ -11,17 +11,15 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from helpers.environments import REPLICATED
 from helpers.postgres import find_programs, postgres_server
 from helpers.prefect_process import PrefectProcess
-from helpers.prefect_site import APP, NAME, PrefectSite
+from helpers.prefect_site import NAME
 from helpers.prefect_versions import NEWEST
 from helpers.redis_server import find_program, redis_server
+from helpers.replicated_site import APPLY_S, FIELDS, LOCK, SERVER_MACHINES, ReplicatedSite, schedule
 from helpers.waiting import until
 from localfly.images.builder import Images
-from roost.environment.extras import parse_extra
 from roost.environment.prefect_settings import OWN_DEPLOY
-from roost.environment.server_lock import header
 
 PROGRAMS, REDIS = find_programs(), find_program()
 pytestmark = [
@@ -29,14 +27,7 @@ pytestmark = [
     pytest.mark.skipif(PROGRAMS is None, reason="no PostgreSQL here: apt-get install postgresql"),
     pytest.mark.skipif(REDIS is None, reason="no Redis here: apt-get install redis-server"),
 ]
-FIELDS = {**REPLICATED, "prefect": {"version": NEWEST, "extras": ["prefect-redis"]}}
-LOCKED = """prefect-redis==0.3.0 \\
-    --hash=sha256:724a65bb2ceed9a0eb9ad6af129e66e5427f0c4b364282f7ee5c9bacf8638549 \\
-    --hash=sha256:d1ca0865a37f1c90a83d7c04127609c683c0f794d83ed491c5d0f33128dc1e42
-"""
-PROVEN = (OWN_DEPLOY / "locks" / f"prefect-{NEWEST}.txt").read_text()
-LOCK = header((parse_extra("prefect-redis"),), ()) + PROVEN + LOCKED
-CLIENTS, PAGE = 4, 100
+CLIENTS = 4
 
 
 @pytest.fixture
@@ -58,11 +49,7 @@ def secrets(redis):
 @pytest.fixture
 def site(tmp_path, image_cache, secrets):
     """A replicated environment on a local Fly of its own, not applied yet."""
-    found = PrefectSite(tmp_path, image_cache)
-    lock = found.roost.environments / "locks" / f"{NAME}.txt"
-    lock.parent.mkdir()
-    lock.write_text(LOCK)
-    found.roost.env.update(secrets)
+    found = ReplicatedSite(tmp_path, image_cache, **secrets)
     try:
         yield found.start(**FIELDS)
     finally:
@@ -111,58 +98,19 @@ class Load:
             self.written.append(name)
 
 
-def machines(site):
-    """Return the machines by their names."""
-    return {machine["name"]: machine for machine in site.daemon.call("GET", f"{APP}/machines")}
-
-
-def kill(site, name):
-    """Kill the process of a machine, as a failure of its host or its memory does."""
-    machine = machines(site)[name]
-    root = str(site.daemon.home / "roots" / machine["id"])
-    killed = [
-        process
-        for process in site.daemon.machine_processes()
-        if process.environ()["HOME"].startswith(root)
-    ]
-    assert killed
-    for process in killed:
-        process.kill()
-
-
-def kept(site, names):
-    """Return those of the flows that the server has."""
-    found = set()
-    for offset in itertools.count(0, PAGE):
-        page = site.ask("POST", "/flows/filter", {"limit": PAGE, "offset": offset}).json()
-        found |= {flow["name"] for flow in page}
-        if len(page) < PAGE:
-            return found & set(names)
-    return found
-
-
-def schedule(ask, name):
-    """Create a deployment that has runs to schedule; return how to count them."""
-    flow = ask("POST", "/flows/", {"name": "scheduled"}).json()["id"]
-    every = {"schedule": {"interval": 3600, "anchor_date": "2026-01-01T00:00:00Z"}, "active": True}
-    wanted = {"name": name, "flow_id": flow, "schedules": [every]}
-    chosen = {"deployments": {"id": {"any_": [ask("POST", "/deployments/", wanted).json()["id"]]}}}
-    return lambda: ask("POST", "/flow_runs/count", chosen).json()
-
-
 def test_a_change_has_no_gap_and_a_killed_machine_loses_nothing(site):
-    applied = site.roost.run("apply", NAME, "--local")
+    applied = site.roost.run("apply", NAME, "--local", limit_s=APPLY_S)
     again = site.roost.json("plan", NAME, "--local")
     changed_settings = {"PREFECT_SERVER_API_DEFAULT_LIMIT": "150"}
     site.write(**{**FIELDS, "prefect": {**FIELDS["prefect"], "settings": changed_settings}})
     with Load(site).running() as load:
-        changed = site.roost.run("apply", NAME, "--local")
-    state = {name: machine["state"] for name, machine in machines(site).items()}
+        changed = site.roost.run("apply", NAME, "--local", limit_s=APPLY_S)
+    state = {name: machine["state"] for name, machine in site.machines().items()}
     before = len(load.written)
     with Load(site).running() as during:
         until(lambda: len(during.written) > 20)
-        kill(site, "app-1")
-        kill(site, "services-1")
+        site.kill("app-1")
+        site.kill("services-1")
         until(lambda: len(during.written) > 100)
     count = schedule(site.ask, "after")
     until(count)
@@ -172,14 +120,14 @@ def test_a_change_has_no_gap_and_a_killed_machine_loses_nothing(site):
     assert "ok   events shared" in applied.stderr
     assert "ok   runs once" in applied.stderr
     assert changed.stderr.count("prove the machine") == 3
-    assert state == dict.fromkeys(("services-1", "app-1", "app-2"), "started")
+    assert state == dict.fromkeys(SERVER_MACHINES, "started")
     assert load.failed == []
     assert before > CLIENTS
     # Of requests to a machine that is killed, only those in its process fail; none that it
     # acknowledged is lost.
     assert len(during.failed) <= CLIENTS, during.failed
-    assert kept(site, load.written) == set(load.written)
-    assert kept(site, during.written) == set(during.written)
+    assert site.kept(load.written) == set(load.written)
+    assert site.kept(during.written) == set(during.written)
 
 
 @pytest.fixture
@@ -228,7 +176,7 @@ def test_a_redis_that_goes_is_told_and_one_that_comes_back_empty_is_used_again(p
     until(schedule(ask, "after"))
 
     assert health == [503, 503, 503]
-    assert (write.status_code, write.headers["retry-after"]) == (503, "1")
+    assert (write.status_code, write.headers["prefect-maintenance"]) == (503, "true")
     assert read.status_code == 200
     assert again.status_code == 201
     assert all(process.process.poll() is None for process in processes.values())

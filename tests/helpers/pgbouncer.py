@@ -68,7 +68,7 @@ def pgbouncer(database: Postgres, mode: str, **options: str) -> Iterator[Postgre
     try:
         _wait(port, process)
         url = f"postgresql://{ACCOUNT}:{database.password}@127.0.0.1:{port}/postgres"
-        yield Postgres(url, database.password)
+        yield Postgres(url, database.password, database.restart)
     finally:
         process.terminate()
         process.wait(LIMIT_S)

@@ -10,9 +10,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Postgres:
 
     url: str
     password: str
+    restart: Callable[[], None] = field(repr=False, compare=False)
+    """Stops it as an administrator does, cutting every connection, and starts it again."""
 
 
 @contextmanager
@@ -56,23 +58,9 @@ def postgres_server(programs: Path, certificate: Path | None = None) -> Iterator
             os.chown(path, account.pw_uid, account.pw_gid)
     as_user: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user else {}
     server: subprocess.Popen[bytes] | None = None
-    try:
-        subprocess.run(
-            [
-                str(programs / "initdb"),
-                "-D",
-                str(folder / "data"),
-                "-U",
-                ACCOUNT,
-                "--no-sync",
-                "--auth=scram-sha-256",
-                f"--pwfile={folder / 'password'}",
-            ],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            **as_user,
-        )
+
+    def start() -> None:
+        nonlocal server
         server = subprocess.Popen(
             [
                 str(programs / "postgres"),
@@ -94,7 +82,34 @@ def postgres_server(programs: Path, certificate: Path | None = None) -> Iterator
             **as_user,
         )
         _wait(programs, port, server)
-        yield Postgres(f"postgresql://{ACCOUNT}:{password}@127.0.0.1:{port}/postgres", password)
+
+    def restart() -> None:
+        assert server is not None
+        server.send_signal(signal.SIGINT)
+        server.wait(LIMIT_S)
+        start()
+
+    try:
+        subprocess.run(
+            [
+                str(programs / "initdb"),
+                "-D",
+                str(folder / "data"),
+                "-U",
+                ACCOUNT,
+                "--no-sync",
+                "--auth=scram-sha-256",
+                f"--pwfile={folder / 'password'}",
+            ],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            **as_user,
+        )
+        start()
+        yield Postgres(
+            f"postgresql://{ACCOUNT}:{password}@127.0.0.1:{port}/postgres", password, restart
+        )
     finally:
         if server is not None:
             server.send_signal(signal.SIGQUIT)  # at once: nobody wants the data

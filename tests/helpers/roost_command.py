@@ -76,10 +76,10 @@ class RoostCommand:
         )
 
     def run(
-        self, *arguments: str, expect: int = 0, **environ: str
+        self, *arguments: str, expect: int = 0, limit_s: float = LIMIT_S, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; check its exit code, and that a failure is a sentence."""
-        done = finish(self.begin(*arguments, **environ))
+        done = finish(self.begin(*arguments, **environ), limit_s)
         assert done.returncode == expect, (arguments, done.returncode, done.stderr)
         assert not shows_traceback(done.stderr), done.stderr
         return done
@@ -94,10 +94,12 @@ def shows_traceback(said: str) -> bool:
     return any("Traceback" in line for line in said.splitlines() if not line.startswith("  | "))
 
 
-def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+def finish(
+    process: subprocess.Popen[str], limit_s: float = LIMIT_S
+) -> subprocess.CompletedProcess[str]:
     """Wait for a command's end and return its output; kill it at the limit."""
     try:
-        out, err = process.communicate(timeout=LIMIT_S)
+        out, err = process.communicate(timeout=limit_s)
     finally:
         process.kill()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

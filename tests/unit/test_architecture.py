@@ -16,6 +16,7 @@ DEPLOY = ROOT / "deploy"
 MACHINE = DEPLOY / "roost_machine"
 FLOWS = DEPLOY / "flows"
 WAKER = DEPLOY / "waker"
+MANAGED_REDIS = DEPLOY / "managed_redis"
 
 _DATA = {"errors", "secret_text", "http", "environment", "fly", "prefect"}
 _BELOW_OPERATIONS = _DATA | {"github", "plan", "report", "apply"}
@@ -193,13 +194,27 @@ def test_the_waker_knows_no_other_machine_and_needs_no_package(path):
     assert modules <= {"roost_waker", "roost_machine", *sys.stdlib_module_names}
 
 
+@pytest.mark.parametrize("path", python_files(MANAGED_REDIS), ids=lambda p: p.name)
+def test_a_managed_redis_knows_no_other_machine_and_needs_no_package(path):
+    modules = {module.split(".")[0] for module in imported_modules(path, MANAGED_REDIS)}
+
+    assert modules <= {"roost_redis", "roost_machine", *sys.stdlib_module_names}
+
+
 @pytest.mark.parametrize(
     "path", python_files(DEPLOY / "roost_server"), ids=lambda p: str(p.relative_to(DEPLOY))
 )
 def test_the_server_knows_nothing_of_what_runs_on_other_machines(path):
     modules = {module.split(".")[0] for module in imported_modules(path, DEPLOY)}
 
-    assert not modules & {"roost_flows", "flow_server", "flows", "roost_waker", "waker"}
+    assert not modules & {
+        "roost_flows",
+        "flow_server",
+        "flows",
+        "roost_waker",
+        "waker",
+        "roost_redis",
+    }
 
 
 def test_the_local_fly_does_not_know_roost():

@@ -35,12 +35,15 @@ async def make_spec(
 ) -> ProcessSpec:
     """Return the description of a machine's new process, which gets an address of its own.
 
+    A machine without a service keeps the one that it has, as on Fly: others connect to it by that.
+
     Raises:
         ApiError: its image does not exist any more.
         NoAddressError: no loopback address has its ports free.
     """
     ports = [service["internal_port"] for service in machine.config.get("services") or []]
-    machine.address = await asyncio.to_thread(free_address, ports)
+    if ports or not machine.address:
+        machine.address = await asyncio.to_thread(free_address, ports)
     return await spec_of(world, images, sockets, machine)
 
 
@@ -67,6 +70,7 @@ async def spec_of(
         scratch=root_folder(world.home, machine.id),
         socket=await sockets.open(machine.app, machine.id),
         ports=_ports(world),
+        machines=_machines(world),
     )
 
 
@@ -74,6 +78,16 @@ def _ports(world: World) -> dict[str, int]:
     """Return the port of each app that the proxy serves, which are those with a machine."""
     apps = world.apps.values()
     return {app.name: app.port for app in apps if app.port and world.machines_of(app.name)}
+
+
+def _machines(world: World) -> dict[str, str]:
+    """Return the address of the first machine of each app that has one."""
+    found: dict[str, str] = {}
+    for app in world.apps:
+        addresses = [machine.address for machine in world.machines_of(app) if machine.address]
+        if addresses:
+            found[app] = addresses[0]
+    return found
 
 
 def log_path(home: Path, machine: str) -> Path:

@@ -50,6 +50,7 @@ class ProcessSpec:
         scratch: The folder of its root file system; its `home` and `tmp` are emptied at each start.
         socket: The machine-local API socket, which the machine sees as `/.fly/api`.
         ports: The port of each app's proxy, by the app's name.
+        machines: The address of a machine of each app, by the app's name.
     """
 
     machine_id: str
@@ -63,6 +64,7 @@ class ProcessSpec:
     scratch: Path
     socket: Path
     ports: Mapping[str, int] = field(default_factory=dict)
+    machines: Mapping[str, str] = field(default_factory=dict)
 
     def path_mapping(self) -> PathMapping:
         """Return the mapping from paths in the machine to paths here."""
@@ -71,6 +73,7 @@ class ProcessSpec:
             paths={"/tmp": str(self.scratch / "tmp"), "/.fly/api": str(self.socket), **paths},  # noqa: S108 - the machine's /tmp, not ours
             address=self.address,
             ports=self.ports,
+            machines=self.machines,
         )
 
     def command(self) -> list[str]:

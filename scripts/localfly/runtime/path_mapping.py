@@ -2,7 +2,8 @@
 
 On Fly a machine has `/data` and each port to itself. Here it is one process among others, so the
 paths and addresses in its environment and arguments are rewritten. The public and the private
-address of an app become the address of its proxy here.
+address of an app become the address of its proxy here, and the name of its machines in the private
+network becomes the address of one of them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ _APP_ADDRESS = re.compile(
     r"(?:https://(?P<public>[a-z0-9-]+)\.fly\.dev(?::443)?"
     r"|http://(?P<private>[a-z0-9-]+)\.flycast(?::80)?)(?=[/?#]|$)"
 )
+# The name of an app's machines (6PN), alone, with a port, or as the host of an address.
+_INTERNAL_NAME = re.compile(
+    r"(?P<before>(?:[a-z][a-z0-9+.-]*://(?:[^@/?#\s]*@)?)?)(?P<app>[a-z0-9-]+)\.internal"
+    r"(?P<after>(?::\d{1,5})?(?:[/?#]\S*)?)"
+)
 _EVERY_ADDRESS = re.compile(r"(?P<before>-[\w-]+=|)(?:0\.0\.0\.0|\[::\]|::)(?P<after>|:\d{1,5})")
 
 
@@ -39,11 +45,13 @@ class PathMapping:
         paths: The path here, by the path in the machine (`/data`).
         address: The machine's own loopback address.
         ports: The port of each app's proxy on 127.0.0.1, by the app's name.
+        machines: The loopback address of a machine of each app, by the app's name.
     """
 
     paths: Mapping[str, str]
     address: str
     ports: Mapping[str, int] = field(default_factory=dict)
+    machines: Mapping[str, str] = field(default_factory=dict)
 
     def rewrite(self, value: str) -> str:
         """Return a value with its listening address, an app's address or all paths rewritten."""
@@ -54,6 +62,10 @@ class PathMapping:
         port = self.ports.get(app["public"] or app["private"]) if app else None
         if app and port:
             return f"http://127.0.0.1:{port}{value[app.end() :]}"
+        name = _INTERNAL_NAME.fullmatch(value)
+        machine = self.machines.get(name["app"]) if name else None
+        if name and machine:
+            return f"{name['before']}{machine}{name['after']}"
         return self._rewrite_paths(value)
 
     def rewrite_all(self, values: Mapping[str, str]) -> dict[str, str]:

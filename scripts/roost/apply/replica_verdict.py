@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
-import anyio
-
+from roost.apply.machine_checks import check_passing
 from roost.apply.verdict import TIMEOUT_S, GateResult, Proof, result_with_advice
-from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.plan.replicas import runs_services
 from roost.prefect.gate_pages import GATE_HEADERS
@@ -31,7 +29,6 @@ SHORT = frozenset({"health", "ready", "auth closed", "version"})
 """The checks of a machine after the first one passed them all."""
 LIMIT_S = 180.0
 """Time for a start of the services, which migrate the database."""
-POLL_S = 0.5
 LOOK = "Look at the log of its app."
 SharedAction = Callable[[Sequence[Server], Server], Awaitable[str]]
 SHARED: tuple[tuple[str, float, SharedAction], ...] = (
@@ -88,7 +85,7 @@ class ReplicatedProof(Proof):
         self, machine: str, config: str, before: tuple[Machine, ...]
     ) -> GateResult:
         """Wait until Fly's check of the services' machine passes; the proxy does not reach it."""
-        action = partial(_check_passing, self.fly, self.app, machine, config)
+        action = partial(check_passing, self.fly, self.app, machine, config)
         check = Check(SERVICES, LIMIT_S, action, LOOK)
         async with self.open_server(await self.find_url(), TIMEOUT_S) as http:
             gate = self.gate({machine: config}, Server(http), (check,), before)
@@ -116,20 +113,3 @@ class ReplicatedProof(Proof):
             gate = self.gate(machines, servers[0], checks, before)
             found = await replace(gate, started_after="").run(self.on_check)
         return result_with_advice(found)
-
-
-async def _check_passing(
-    fly: FlyClient, app: str, machine: str, config: str, server: Server
-) -> str:
-    """Wait until a machine runs with a config, and each of Fly's checks of it passes."""
-    server.waiting.last = "Fly has not started it"
-    while True:
-        found = await fly.get_machine(app, machine)
-        if found and found.instance_id == config and found.state == "started":
-            failing = [check for check in found.checks if check.status != "passing"]
-            if found.checks and not failing:
-                return "Fly's check passes"
-            server.waiting.last = "its health check does not pass"
-            if failing:
-                server.waiting.last += f": {server.quote(failing[0].output)}"
-        await anyio.sleep(POLL_S)

@@ -10,7 +10,8 @@ from roost.environment.fields import Secret
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.model import AUTH_SECRET, Environment, PostgresDatabase
 from roost.environment.postgres_address import address_fault, address_note, native_fault
-from roost.environment.redis_address import redis_fault
+from roost.environment.redis import PASSWORD
+from roost.environment.redis_address import password_fault, redis_fault
 from roost.errors import MissingSecretError, UnusableSecretError
 from roost.secret_text import SecretText
 
@@ -86,8 +87,11 @@ def _forms(environment: Environment) -> dict[str, Fault]:
             forms[database.url_secret] = lambda value: native_fault(value.reveal())
         else:
             forms[database.url_secret] = lambda value: address_fault(value.reveal(), declared)
-    if environment.redis is not None:
-        forms[environment.redis.url_secret] = lambda value: redis_fault(value.reveal())
+    if redis := environment.redis:
+        if redis.url_secret:
+            forms[redis.url_secret] = lambda value: redis_fault(value.reveal())
+        if redis.managed:
+            forms[PASSWORD] = lambda value: password_fault(value.reveal())
     return forms
 
 

@@ -84,6 +84,8 @@ class Snapshots:
             FlyError: Fly refused.
         """
         user = next((m for m in machines if m.mounted_volume == volume), None)
+        if not self.proof.freezes:
+            return await self._take_as_it_is(volume, user)
         if user is not None:
             await self.check_database(user)
         self.notice(f"take a snapshot of the volume {volume}")
@@ -106,6 +108,12 @@ class Snapshots:
                 f"the server cannot freeze writes ({reason}): the snapshot is as after a power cut"
             )
         return Taken(await self._take(volume), Rest.RUNNING)
+
+    async def _take_as_it_is(self, volume: str, user: Machine | None) -> Taken:
+        """Take a snapshot of a Redis, whose file can be read as it is at any moment."""
+        self.notice(f"take a snapshot of the volume {volume}")
+        rests = user is None or await self._rests(user)
+        return Taken(await self._take(volume), Rest.STOPPED if rests else Rest.RUNNING)
 
     async def check_database(self, machine: Machine) -> None:
         """Check that a server's data is on its volume.

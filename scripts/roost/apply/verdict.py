@@ -79,6 +79,11 @@ class Proof:
     open_server: OpenServer = prefect_client
     checks_for: SelectChecks = select_checks
 
+    @property
+    def freezes(self) -> bool:
+        """Whether a running server is asked to hold its writes while its volume is copied."""
+        return True
+
     def gate(
         self,
         machines: Mapping[str, str],

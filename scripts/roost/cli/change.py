@@ -228,7 +228,7 @@ def execute(  # noqa: PLR0913 - one argument an option
 ) -> int:
     """Run a command in a machine, and exit with its exit code.
 
-    ENV.NAME is a flow server, ENV.waker the waker. No shell reads the command: for one, write
+    ENV.NAME is a flow server, ENV.waker the waker, ENV.redis the Redis. No shell reads the command: for one, write
     -- sh -c '...'. A wrong option or name exits with 3, and Fly's refusal with 1.
     """
     from roost.commands import exec as module

@@ -207,7 +207,7 @@ def logs(  # noqa: PLR0913 - one argument an option
 ) -> ExitCode:
     """Print what the machines of an environment wrote.
 
-    It wakes nobody. ENV.NAME is a flow server, ENV.waker the waker.
+    It wakes nobody. ENV.NAME is a flow server, ENV.waker the waker, ENV.redis the Redis.
     """
     from roost.commands import logs as command
 

@@ -86,7 +86,7 @@ async def _check_nothing_beside(context: Context, target: Target, file: Environm
     Raises:
         UnappliableError: names those that are, and how to remove them.
     """
-    left = [unit for unit in beside(file) if await target.fly.get_app(unit.environment.app)]
+    left = [unit for unit in beside(file) if await _is_left(target, unit)]
     if left:
         commands = ", ".join(
             f"`{Command('destroy', unit.name, '--confirm', unit.environment.app)}`" for unit in left
@@ -99,10 +99,20 @@ async def _check_nothing_beside(context: Context, target: Target, file: Environm
     if file.beside is None and (orphans := await _left_flow_apps(context, target, file)):
         commands = ", ".join(f"`fly apps destroy {app}`" for app in orphans)
         raise UnappliableError(
-            f"Flow servers that are no longer in its file exist: {', '.join(orphans)}.",
+            f"Apps that are no longer in its file exist: {', '.join(orphans)}.",
             where=file.name,
-            advice=f"They hold no data. Remove them first: {commands}. Nothing was changed.",
+            advice=f"They hold no data of the server. Remove them first: {commands}. Nothing was changed.",
         )
+
+
+async def _is_left(target: Target, unit: EnvironmentFile) -> bool:
+    """Return whether an app is there; that of a destroyed Redis stays, with its last snapshot alone."""
+    app = unit.environment.app
+    if await target.fly.get_app(app) is None:
+        return False
+    if unit.redis is None:
+        return True
+    return bool(await target.fly.list_machines(app) or await target.fly.list_volumes(app))
 
 
 async def _left_flow_apps(
@@ -177,6 +187,13 @@ def _print_result(
         context.out.print_json(json.dumps(document))
         return ExitCode.DONE
     for found in last:
+        if planned.file.redis:
+            context.out.print(
+                f"The last snapshot of {found.volume} is {found.snapshot}. Fly keeps it for "
+                f"{LAST_KEPT_DAYS} days, in the empty app {app}, which costs nothing.",
+                soft_wrap=True,
+            )
+            continue
         which = "" if found.in_use else ", the volume from before a restore,"
         what = "To bring the server back" if found.in_use else "To bring that older data back"
         context.out.print(
@@ -189,6 +206,13 @@ def _print_result(
         context.out.print(
             f"To remove the app as well, and its snapshots with it: fly apps destroy {app}"
         )
+    if planned.file.redis:
+        context.out.print(
+            f"Remove `redis` from {planned.file.path} too, or destroy the server: the next apply creates an "
+            "empty Redis, and until then the server answers 503 to writes.",
+            soft_wrap=True,
+        )
+        return ExitCode.DONE
     if planned.file.waker:
         context.out.print(
             f"Remove `waker` from {planned.file.path} too, and from the files that name it, or the next "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from roost.apply.secret_values import Values, source_text
 from roost.environment.load import EnvironmentFile, load_unit
-from roost.environment.units import units
+from roost.environment.units import to_apply, units
 from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.errors.command import Command
 from roost.operations.applying import apply_and_report
@@ -106,7 +106,7 @@ async def set_secrets(
     try:
         async with connect(context, local=local) as target:
             # All are checked before any is set, as a flow server has the login of its server.
-            plans = [await make_plan(context, unit, target) for unit in units(file)]
+            plans = [await make_plan(context, unit, target) for unit in to_apply(file)]
             for planned in plans:
                 check_confined(planned)
             for planned in plans:

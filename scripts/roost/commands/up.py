@@ -84,8 +84,13 @@ async def bring_up_beside(context: Context, target: Target, file: EnvironmentFil
     context.out.print(unit_heading(file.name, planned.desired.app))
     context.out.print(plan_report(planned.plan, planned.cost))
     await apply_planned(context, target, planned)
-    does = "wakes servers" if file.waker else "runs flows"
-    context.out.print(f"{file.name} is up and {does}.")
+    context.out.print(f"{file.name} is up and {_does(file)}.")
+
+
+def _does(file: EnvironmentFile) -> str:
+    if file.redis:
+        return "takes writes"
+    return "wakes servers" if file.waker else "runs flows"
 
 
 def client_settings(file: EnvironmentFile, url: str) -> str:

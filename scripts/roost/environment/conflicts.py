@@ -8,6 +8,7 @@ from pathlib import Path
 
 from roost.environment.files import DEFAULTS, EnvironmentFile, files_in, read_content
 from roost.environment.flow_units import flow_app
+from roost.environment.redis_unit import redis_units
 from roost.environment.rules import replica_of
 from roost.environment.sops_file import real_path
 from roost.environment.waker_unit import waker_units
@@ -15,7 +16,8 @@ from roost.environment.yaml_source import Path as YamlPath
 from roost.environment.yaml_source import Source, printable
 from roost.errors import Fault
 
-_FLOWS = b"flows"
+_BESIDE = (b"flows", b"managed")
+"""Words of files with apps whose names are put together from two values."""
 Sources = Mapping[str, Source]
 """What each environment was read from, by the path of its file."""
 
@@ -49,6 +51,8 @@ def _apps(file: EnvironmentFile) -> Iterator[_Claim]:
         yield _Claim(("flows", index, "name"), flow_app(environment.app, entry.name))
     for unit in waker_units(file):
         yield _Claim(("waker", "app"), unit.environment.app)
+    for unit in redis_units(file):
+        yield _Claim(("redis", "managed"), unit.environment.app)
 
 
 def _replica_place(file: EnvironmentFile) -> Iterator[_Claim]:
@@ -106,10 +110,10 @@ def possible_rivals(file: EnvironmentFile, folder: Path) -> list[Path]:
         marks += [
             name for found in _sops_files(file) for name in (found.path.name, found.real.name)
         ]
-    # The app of a flow server is put together from two values, so its text is in no file.
+    # The app of a flow server or a Redis is put together from two values, so its text is in no file.
     parts = [part for claim in _apps(file) for part in _parts_of(claim.value)]
     defaults = _text(folder / DEFAULTS)
-    by_default = any(mark.encode() in defaults for mark in marks) or _FLOWS in defaults
+    by_default = any(mark.encode() in defaults for mark in marks) or _has_apps_beside(defaults)
     return [
         path
         for path in files_in([folder], [])
@@ -125,10 +129,14 @@ def _parts_of(app: str) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _may_claim(text: bytes, marks: Iterable[str], parts: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Return whether a file has the text of a claim, or both parts of a flow server's app."""
+    """Return whether a file has the text of a claim, or both parts of the app of what stands beside."""
     if any(mark.encode() in text for mark in marks):
         return True
-    return _FLOWS in text and any(app in text and name in text for app, name in parts)
+    return _has_apps_beside(text) and any(app in text and name in text for app, name in parts)
+
+
+def _has_apps_beside(text: bytes) -> bool:
+    return any(word in text for word in _BESIDE)
 
 
 def _values(kind: _Kind, file: EnvironmentFile) -> frozenset[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from roost.environment.flow_server import FlowServer
 from roost.environment.model import Environment
 from roost.environment.prefect_objects import ObjectsFile
+from roost.environment.redis import Redis
 from roost.environment.sops_file import leads_out, repository_of
 from roost.environment.waker import Waker
 from roost.environment.yaml_source import MAX_BYTES, Source, read_source
@@ -45,6 +46,14 @@ class WakerUnit:
 
 
 @dataclass(frozen=True)
+class RedisUnit:
+    """The Redis that Roost deploys for a server: its section, and the environment of the server."""
+
+    entry: Redis
+    server: Environment
+
+
+@dataclass(frozen=True)
 class EnvironmentFile:
     """One environment, or what stands beside its server, in the form of an environment.
 
@@ -52,14 +61,14 @@ class EnvironmentFile:
         name: that of the file without the suffix; of what stands beside it, `ENVIRONMENT.NAME`.
         path: the file.
         environment: what the file says; of what stands beside the server, what it says of its app.
-        beside: the flow server or the waker; None for the environment's own server.
+        beside: the flow server, the waker or the Redis; None for the environment's own server.
         objects: Prefect's objects that the server must have; None if the file names none.
     """
 
     name: str
     path: Path
     environment: Environment
-    beside: FlowUnit | WakerUnit | None = None
+    beside: FlowUnit | WakerUnit | RedisUnit | None = None
     objects: ObjectsFile | None = None
 
     @property
@@ -71,6 +80,11 @@ class EnvironmentFile:
     def waker(self) -> WakerUnit | None:
         """The waker, if this is one."""
         return self.beside if isinstance(self.beside, WakerUnit) else None
+
+    @property
+    def redis(self) -> RedisUnit | None:
+        """The Redis that Roost deploys, if this is one."""
+        return self.beside if isinstance(self.beside, RedisUnit) else None
 
     @property
     def server(self) -> Environment:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from roost.environment.extras import extras_are_packages, extras_need_our_image
 from roost.environment.flow_server import CLIENT_LOGIN
-from roost.environment.flow_units import flow_app, flow_environment
+from roost.environment.flow_units import LONGEST_APP, flow_app, flow_environment
 from roost.environment.model import Environment
 from roost.environment.notify_rules import RULES as NOTIFY_RULES
 from roost.environment.replicated_rules import REPLICATED_RULES
@@ -24,7 +24,6 @@ from roost.environment.waker_rules import WAKER_RULES
 from roost.environment.window_rules import WINDOW_RULES
 from roost.environment.yaml_source import Path
 
-LONGEST_APP = 63
 LONGEST_STOP_S = 240
 """Fly ends a machine at the latest 300 s after its stop; the rest is for the cancellation."""
 _OWNED = frozenset(

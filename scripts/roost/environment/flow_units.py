@@ -19,6 +19,8 @@ from roost.environment.model import (
     SqliteDatabase,
 )
 
+LONGEST_APP = 63
+"""Characters of an app's name."""
 SEPARATOR = "."
 """Between the names of an environment and a flow server; no environment has it in its name."""
 
@@ -89,7 +91,7 @@ def flow_environment(server: Environment, entry: FlowServer) -> Environment:
 
 def login_name(file: EnvironmentFile) -> str:
     """Return the name of the secret with the server's login; empty if the server has none."""
-    if file.waker or file.server.access.auth != "basic":
+    if file.waker or file.redis or file.server.access.auth != "basic":
         return ""
     return CLIENT_LOGIN if file.flow else AUTH_SECRET
 

@@ -31,6 +31,7 @@ from roost.environment.names import name_fault
 from roost.environment.objects_file import ObjectsFileError, read_objects_file
 from roost.environment.prefect_objects import ObjectsFile
 from roost.environment.prefect_settings import deploy_of, settings_of, version_fault
+from roost.environment.redis import NAME as REDIS
 from roost.environment.schema import disagreements
 from roost.environment.server_lock import environment_lock_fault
 from roost.environment.settings_rules import settings_findings
@@ -63,6 +64,10 @@ __all__ = [
     "merge_defaults",
     "merged",
 ]
+
+
+_CALLED = {WAKER: "waker", REDIS: "Redis"}
+"""What stands beside a server and is no flow server, for people."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def load_unit(name: str, folder: Path) -> EnvironmentFile:
                 f"The waker {waker.app} is deployed by another environment.",
                 advice=f"Name that one: {waker.deployed_by}{SEPARATOR}{WAKER}.",
             )
-        what = "waker" if part == WAKER else f"flow server {part!r}"
+        what = _CALLED.get(part, f"flow server {part!r}")
         raise UnknownEnvironmentError(
             f"The environment {file.name} has no {what}.",
             advice=f"There are: {', '.join(found) or 'none yet'}.",
@@ -380,7 +385,7 @@ def _unknown(name: str, folder: Path) -> UnknownEnvironmentError:
     environment, part = split_name(name)
     known = sorted(files_by_name(folder))
     if part and environment in known:
-        what = "the waker" if part == WAKER else "a flow server"
+        what = f"the {_CALLED[part]}" if part in _CALLED else "a flow server"
         return UnknownEnvironmentError(
             f"{name} is {what}, and this command is for Prefect servers.",
             advice=f"Name the environment: {environment}.",

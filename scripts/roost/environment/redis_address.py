@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
 
 FORM = "its form is rediss://USER:PASSWORD@HOST:PORT/0"
+SHORTEST = 16
+"""Characters of a password that Roost accepts for a Redis that it deploys."""
 SCHEMES = ("redis", "rediss")
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 # Names that only a private network resolves: Fly's, and this computer's.
@@ -23,6 +25,20 @@ _PLACEHOLDERS = frozenset({"USER", "USERNAME", "PASSWORD", "HOST", "HOSTNAME", "
 def redis_fault(value: str) -> str:
     """Return what is wrong with the address of a Redis, as the rest of a sentence; empty for none."""
     return next(_faults(value), "")
+
+
+def password_fault(value: str) -> str:
+    """Return what is wrong with the password of a Redis that Roost deploys; empty for nothing.
+
+    Redis is asked thousands of passwords a second, so a short one is guessed.
+    """
+    if value != value.strip() or not value.isprintable():
+        return "has white space before or after it, or a character that cannot be printed"
+    if value.strip(_QUOTES) != value:
+        return "begins or ends with a quotation mark"
+    if len(value) < SHORTEST:
+        return f"is shorter than {SHORTEST} characters; make one: openssl rand -base64 24"
+    return ""
 
 
 def _faults(value: str) -> Iterator[str]:

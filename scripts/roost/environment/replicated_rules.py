@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from roost.environment.extras import ExtraError, parse_extra
+from roost.environment.flow_units import LONGEST_APP
 from roost.environment.model import Environment, PostgresDatabase, SqliteDatabase
-from roost.environment.rules import Finding, Rule
+from roost.environment.redis import OF_MANAGED, PASSWORD, Redis
+from roost.environment.redis_unit import redis_app, redis_environment
+from roost.environment.rules import Finding, Rule, memory_fits_size
 
 PACKAGE = "prefect-redis"
 LEAST = 2
+VOLUME_PER_MEMORY = 2
+"""Data has half of the memory, and its file can be four times as large while it is rewritten."""
 
 
 def redis_is_for_replicas(environment: Environment) -> Iterator[Finding]:
@@ -37,20 +42,82 @@ def it_has_what_machines_share(environment: Environment) -> Iterator[Finding]:
         yield (
             ("topology",),
             (
-                "several machines share events, leases and schedules through a Redis; name the secret "
-                "with its address as redis: {url_secret: REDIS_URL}"
+                "several machines share events, leases and schedules through a Redis; let roost deploy "
+                "one: redis: {managed: true}; or name the secret with the address of yours: redis: "
+                "{url_secret: REDIS_URL}"
             ),
         )
-    elif not any(secret.name == environment.redis.url_secret for secret in environment.secrets):
+
+
+def its_redis_is_one(environment: Environment) -> Iterator[Finding]:
+    """A Redis is deployed by Roost, or runs somewhere else under the address of a secret."""
+    redis = environment.redis
+    if redis is None:
+        return
+    if redis.managed and redis.url_secret is not None:
+        yield (
+            ("redis", "url_secret"),
+            "names a Redis elsewhere, and redis.managed deploys one; remove one of the two",
+        )
+    elif redis.managed:
+        yield from _managed(environment, redis)
+    elif redis.url_secret is None:
+        yield (
+            ("redis",),
+            (
+                "says of no Redis; let roost deploy one: {managed: true}; or name the secret with the "
+                "address of yours: {url_secret: REDIS_URL}"
+            ),
+        )
+    else:
+        yield from _elsewhere(environment, redis, redis.url_secret)
+
+
+def _elsewhere(environment: Environment, redis: Redis, url_secret: str) -> Iterator[Finding]:
+    for name in sorted(OF_MANAGED & redis.model_fields_set):
+        yield (
+            ("redis", name),
+            f"is of a Redis that roost deploys; remove {name}, or set redis.managed to true",
+        )
+    if not environment.replicated:
+        return
+    if not any(secret.name == url_secret for secret in environment.secrets):
         # The name is not shown, as it may be the address itself.
         yield (
             ("redis", "url_secret"),
             "names a secret that is not in secrets; add it there, its value is the Redis's address",
         )
-    elif _is_the_database(environment, environment.redis.url_secret):
+    elif _is_the_database(environment, url_secret):
         yield (
             ("redis", "url_secret"),
             "names the secret of the database; give the Redis's address a secret of its own",
+        )
+
+
+def _managed(environment: Environment, redis: Redis) -> Iterator[Finding]:
+    """Yield what is wrong with a Redis that Roost deploys."""
+    app = redis_app(environment.app)
+    if len(app) > LONGEST_APP:
+        yield (
+            ("redis", "managed"),
+            f"the app {app} would have more than {LONGEST_APP} characters; shorten app",
+        )
+        return
+    if not any(secret.name == PASSWORD for secret in environment.secrets):
+        yield (
+            ("redis", "managed"),
+            f"a Redis that roost deploys has a password: add {PASSWORD} to secrets, with a long random value",
+        )
+    derived = redis_environment(environment, redis)
+    yield from ((("redis", *path), message) for path, message in memory_fits_size(derived))
+    if redis.volume_gb * 1024 < VOLUME_PER_MEMORY * redis.machine.memory_mb:
+        yield (
+            ("redis", "volume_gb"),
+            (
+                f"the file of a Redis with {redis.machine.memory_mb} MB of memory grows to "
+                f"{VOLUME_PER_MEMORY} times as much while it is rewritten; set volume_gb to "
+                f"{-(-VOLUME_PER_MEMORY * redis.machine.memory_mb // 1024)} or more"
+            ),
         )
 
 
@@ -143,6 +210,7 @@ def nothing_waits_for_its_sleep(environment: Environment) -> Iterator[Finding]:
 REPLICATED_RULES: tuple[Rule, ...] = (
     redis_is_for_replicas,
     it_has_what_machines_share,
+    its_redis_is_one,
     its_image_has_the_package,
     it_has_several_machines,
     it_does_not_sleep,

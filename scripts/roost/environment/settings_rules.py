@@ -164,7 +164,7 @@ _OF_REDIS = frozenset(
         "PREFECT_SERVER_DOCKET_URL",
     }
 )
-_BY_REDIS = "is decided by redis.url_secret, on every machine alike; remove it"
+_BY_REDIS = "is decided by the section redis, on every machine alike; remove it"
 _REDIS_PREFIX = "PREFECT_REDIS_"
 # Prefixes of names that are in no settings model of Prefect.
 _FOREIGN = {

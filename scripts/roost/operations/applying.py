@@ -15,6 +15,7 @@ from roost.apply.executor import check_appliable
 from roost.apply.flow_verdict import FlowProof
 from roost.apply.objects import ObjectsServer
 from roost.apply.objects_step import ObjectsKeeper, objects_step
+from roost.apply.redis_verdict import RedisProof
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
 from roost.apply.secret_values import check_usable, require
@@ -23,7 +24,7 @@ from roost.apply.trial import remove_trials
 from roost.apply.verdict import Proof
 from roost.apply.waker_verdict import WakerProof
 from roost.apply.work import Work, lease_holder
-from roost.environment.files import FlowUnit, WakerUnit
+from roost.environment.files import FlowUnit, RedisUnit, WakerUnit
 from roost.environment.flow_units import login_name, split_name
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
@@ -36,9 +37,11 @@ from roost.operations.images import prepare_image
 from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned
 from roost.operations.secret_sources import complete_values, to_generate
+from roost.plan.app_address import internal_name
 from roost.plan.desired import VOLUME_NAME
 from roost.plan.document import Json
 from roost.plan.flow_machine import stop_s
+from roost.plan.redis_machine import PORT
 from roost.plan.steps import SetSecrets
 from roost.prefect.flow_server_checks import FlowServerSubject
 from roost.prefect.probe import CheckResult
@@ -224,6 +227,8 @@ def proof_of(context: Context, target: Target, planned: Planned, auth: SecretTex
             return _flow_proof(context, target, planned.file, flow, auth)
         case WakerUnit():
             return _waker_proof(context, target, planned.file)
+        case RedisUnit():
+            return _redis_proof(context, target, planned.file)
         case None:
             return _server_proof(context, target, planned.file, auth)
 
@@ -279,6 +284,26 @@ def _waker_proof(context: Context, target: Target, file: EnvironmentFile) -> Wak
     )
 
 
+def _redis_proof(context: Context, target: Target, file: EnvironmentFile) -> RedisProof:
+    app = file.environment.app
+    return RedisProof(
+        target.fly,
+        app,
+        partial(_redis_url, app),
+        None,
+        stock=False,
+        clock=time.monotonic,
+        on_check=lambda result: context.progress.print(check_line(result)),
+        on_url=lambda url: context.progress.print(f"Gate: {url}, by Fly's API", soft_wrap=True),
+        open_server=context.clients.prefect,
+    )
+
+
+async def _redis_url(app: str) -> str:
+    """Return where Fly asks the machine of a Redis for its health."""
+    return f"http://{internal_name(app)}:{PORT}"
+
+
 def secret_values(context: Context, target: Target, planned: Planned) -> Mapping[str, SecretText]:
     """Return the secret values that the plan and the gate need; generate a login for the local Fly.
 
@@ -291,7 +316,7 @@ def secret_values(context: Context, target: Target, planned: Planned) -> Mapping
     needed = {name for s in planned.plan.steps if isinstance(s, SetSecrets) for name in s.names}
     if login := login_name(file):
         needed.add(login)  # the gate logs in
-    made_up = needed & to_generate(target, planned.values, planned.live)
+    made_up = needed & to_generate(target, file, planned.values, planned.live)
     require(needed - made_up, planned.values)
     if step := objects_step(planned.plan):
         require(step.sources, planned.object_values)

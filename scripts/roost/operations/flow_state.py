@@ -20,36 +20,35 @@ from roost.operations.server_state import (
 )
 from roost.plan.desired import always_on
 from roost.plan.live import read_live
+from roost.plan.redis_health import RedisHealth, redis_health
 from roost.plan.releases import Release, current, releases_on
 
 
 @dataclass(frozen=True)
 class FlowState:
-    """One flow server, or the waker.
+    """One flow server, the waker, or a Redis.
 
     Args:
         name: `ENVIRONMENT.NAME`.
         app: its app.
         machines: its machines; none if it was not applied yet.
         release: its live release, if any.
-        is_waker: whether it is the waker.
+        means: what happens while it does not run, for people.
+        health: what Redis says of itself; empty for others.
     """
 
     name: str
     app: str
     machines: tuple[Machine, ...]
     release: Release | None
-    is_waker: bool = False
-
-    @property
-    def _means(self) -> str:
-        return "it wakes no server" if self.is_waker else "no run of it starts"
+    means: str = "no run of it starts"
+    health: RedisHealth | None = None
 
     @property
     def healthy(self) -> bool:
         """Whether nobody has to act: no machine failed, and none is stopped that has to run."""
         failed = any(m.state != "started" and last_death(m) for m in self.machines)
-        return not failed and not self.missing
+        return not failed and not self.missing and (self.health is None or self.health.good)
 
     @property
     def missing(self) -> int:
@@ -63,9 +62,11 @@ class FlowState:
             yield f"{self.name} has no machine. Make one: {Command('apply', self.name)}"
         if self.missing:
             yield (
-                f"{self.name} has to run all the time, and its machine is stopped: {self._means}. "
+                f"{self.name} has to run all the time, and its machine is stopped: {self.means}. "
                 f"Start it: {Command('apply', self.name)}"
             )
+        if self.health:
+            yield f"{self.name}: {self.health.text}"
         yield from (f"{self.name}: {note}" for note in exit_notes(self.machines))
         yield from (f"{self.name}: {note}" for note in verdict_notes(self.name, self.release))
 
@@ -76,6 +77,7 @@ class FlowState:
             "name": self.name,
             "app": self.app,
             "release": release and {"number": release.number, "verdict": release.verdict.value},
+            **({"health": vars(self.health)} if self.health else {}),
             "machines": [
                 {"id": m.id, "name": m.name, "state": m.state, "last_exit": last_exit(m)}
                 for m in self.machines
@@ -89,6 +91,18 @@ async def flow_states(target: Target, file: EnvironmentFile) -> tuple[FlowState,
     for unit in beside(file):
         ours = our_machines_in(unit, await read_live(target.fly, unit.environment.app))
         release = current(releases_on(ours))
-        is_waker = unit.waker is not None
-        found.append(FlowState(unit.name, unit.environment.app, ours, release, is_waker))
+        found.append(
+            FlowState(
+                *(unit.name, unit.environment.app, ours, release),
+                means=_means(unit),
+                health=redis_health(ours) if unit.redis else None,
+            )
+        )
     return tuple(found)
+
+
+def _means(unit: EnvironmentFile) -> str:
+    """Return what happens while what stands beside a server does not run."""
+    if unit.redis:
+        return "the server answers 503 to writes"
+    return "it wakes no server" if unit.waker else "no run of it starts"

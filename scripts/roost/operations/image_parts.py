@@ -8,17 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.environment.files import FlowUnit, WakerUnit
+from roost.environment.files import FlowUnit, RedisUnit, WakerUnit
 from roost.environment.flow_folder import FlowFolderError, read_flow_folder
 from roost.environment.load import EnvironmentFile
 from roost.environment.server_lock import ServerLockError, lock_of, read_server_lock
 from roost.errors import Fault, InvalidFilesError
 from roost.operations.context import Context
 from roost.plan.image import (
+    REDIS_TAG,
+    WAKER,
     Part,
     flow_image_parts,
     image_reference,
     read_image_parts,
+    redis_image_parts,
     waker_image_parts,
 )
 
@@ -27,10 +30,17 @@ NO_VERSION = "0"
 
 @dataclass(frozen=True)
 class ImageParts:
-    """What an image is made of, and the version of Prefect in it; empty for an image without it."""
+    """What an image is made of.
+
+    Args:
+        version: the version of Prefect in it; empty for an image without it.
+        parts: its files.
+        name: what it is, where it has no Prefect.
+    """
 
     version: str
     parts: tuple[Part, ...]
+    name: str = WAKER
 
 
 def image_for(context: Context, file: EnvironmentFile) -> str:
@@ -43,7 +53,7 @@ def image_for(context: Context, file: EnvironmentFile) -> str:
     if file.environment.prefect.image:
         return file.environment.prefect.image
     found = _parts(context, file)
-    return image_reference(file.environment.app, found.version, found.parts)
+    return image_reference(file.environment.app, found.version, found.parts, found.name)
 
 
 class ImageReferences:
@@ -104,6 +114,8 @@ def _parts(context: Context, file: EnvironmentFile) -> ImageParts:
             return _flow_parts(context, file, flow)
         case WakerUnit():
             return ImageParts("", waker_image_parts(context.deploy))
+        case RedisUnit():
+            return ImageParts("", redis_image_parts(context.deploy), REDIS_TAG)
         case None:
             version = file.environment.prefect.version
             return ImageParts(version, read_image_parts(context.deploy, version, own_lock(file)))

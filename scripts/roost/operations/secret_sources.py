@@ -10,6 +10,7 @@ from roost.apply.sops import SopsFiles, Unread
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
+from roost.environment.redis import PASSWORD
 from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.fly_target import Generates, Target
@@ -34,11 +35,11 @@ def known_values(
 ) -> Values:
     """Return the given values and the generated ones that are set on the app; generate none."""
     given = given_values(context, file)
-    made = _generated_before(context, file, _may_generate(target.generates, given))
+    made = _generated_before(context, file, _may_generate(file, target.generates, given))
     kept = {name: value for name, value in made.items() if _keeps(desired, live, name, value)}
     known = given.with_made(kept)
     there = {secret.name for secret in live.secrets}
-    return _with_reason_if_set(known, _may_generate(target.generates, known) & there)
+    return _with_reason_if_set(known, _may_generate(file, target.generates, known) & there)
 
 
 def object_values(context: Context, file: EnvironmentFile, target: Target) -> Values:
@@ -82,16 +83,16 @@ def login_of(context: Context, file: EnvironmentFile, generates: Generates) -> L
     given = given_values(context, file)
     if value := given.found.get(AUTH_SECRET):
         return Login(value)
-    names = _may_generate(generates, given) & {AUTH_SECRET}
+    names = _may_generate(file, generates, given) & {AUTH_SECRET}
     if value := _generated_before(context, file, names).get(AUTH_SECRET):
         return Login(value, made_up=True)
     named = context.environ.get(AUTH_SECRET)
     return Login(SecretText(named) if named else None)
 
 
-def to_generate(target: Target, known: Values, live: Live) -> frozenset[str]:
+def to_generate(target: Target, file: EnvironmentFile, known: Values, live: Live) -> frozenset[str]:
     """Return the names of the secrets to generate: without a value here or on the app."""
-    return _may_generate(target.generates, known) - {secret.name for secret in live.secrets}
+    return _may_generate(file, target.generates, known) - {secret.name for secret in live.secrets}
 
 
 def complete_values(
@@ -100,7 +101,7 @@ def complete_values(
     """Generate values for these names; print each new value once."""
     generated = GeneratedSecrets(context.local_home, context.clients.make_value)
     login = _generated_before(context, file, set(names) & {CLIENT_LOGIN})
-    made, new = generated.values(file.environment.app, sorted(set(names) - {CLIENT_LOGIN}))
+    made, new = generated.values(_holder(file), sorted(set(names) - {CLIENT_LOGIN}))
     made |= login
     for name in sorted(new):
         context.progress.print(
@@ -109,14 +110,16 @@ def complete_values(
     return known.with_made(made)
 
 
-def _may_generate(generates: Generates, values: Values) -> frozenset[str]:
+def _may_generate(file: EnvironmentFile, generates: Generates, values: Values) -> frozenset[str]:
     """Return the names of the secrets without a value that may be generated on this Fly."""
+    redis = file.server.redis
+    of_redis = {PASSWORD} if redis and redis.managed else set()
     absent = frozenset(values.missing) - values.unusable.keys()
     match generates:
         case Generates.NOTHING:
             return frozenset()
         case Generates.LOGIN:
-            return absent & {AUTH_SECRET, CLIENT_LOGIN}
+            return absent & {AUTH_SECRET, CLIENT_LOGIN, *of_redis}
         case Generates.ALL:
             return absent
 
@@ -126,11 +129,16 @@ def _generated_before(
 ) -> dict[str, SecretText]:
     """Return generated values; a flow server's login is the one generated for its Prefect server."""
     store, wanted = GeneratedSecrets(context.local_home), set(names)
-    known = store.known(file.environment.app, wanted - {CLIENT_LOGIN})
+    known = store.known(_holder(file), wanted - {CLIENT_LOGIN})
     if file.flow and CLIENT_LOGIN in wanted:
         login = store.known(file.flow.server.app, {AUTH_SECRET}).get(AUTH_SECRET)
         return {**known, CLIENT_LOGIN: login} if login else known
     return known
+
+
+def _holder(file: EnvironmentFile) -> str:
+    """Return the app under which generated values are stored; a Redis and its server share one."""
+    return file.redis.server.app if file.redis else file.environment.app
 
 
 def _keeps(desired: Desired, live: Live, name: str, value: SecretText) -> bool:

@@ -24,12 +24,19 @@ async def app_url(local: LocalFly | None, app: str, *, public: bool) -> str:
 async def check_reach(file: EnvironmentFile, local: LocalFly | None) -> None:
     """Check that the server that proves an app can be reached from here.
 
-    A flow server is proved at its Prefect server. The waker proves itself, and Fly's API has the result.
+    A flow server is proved at its Prefect server. The waker and a Redis are proved by
+    Fly's API.
 
     Raises:
         PrivateNetworkError: it is private, and this computer is not in Fly's private network.
     """
-    if file.waker or file.server.access.public or local or await resolves(PRIVATE_API):
+    if (
+        file.waker
+        or file.redis
+        or file.server.access.public
+        or local
+        or await resolves(PRIVATE_API)
+    ):
         return
     raise PrivateNetworkError(
         "The server is private, and this computer is not in the organization's private network "

@@ -9,3 +9,8 @@ def app_address(app: str, *, public: bool) -> str:
     A public server redirects plain HTTP, on its Flycast address too, so others use its public one.
     """
     return f"https://{app}.fly.dev" if public else f"http://{app}.flycast"
+
+
+def internal_name(app: str) -> str:
+    """Return the name by which an app's machines are reached in the private network, past Fly's proxy."""
+    return f"{app}.internal"

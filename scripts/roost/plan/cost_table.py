@@ -84,13 +84,22 @@ def cost_table(
         hours: awake hours a day, each from 0 to 24; of flow servers too.
         beside: what it asks for what stands beside the server, by the names.
     """
-    lines = [*_machine_lines("", desired, prices, hours)]
-    if desired.volume:
-        lines.append(CostLine("volume", (desired.volume.size_gb * prices.volume_gb,) * len(hours)))
+    lines = [*_app_lines("", desired, prices, hours)]
     for name, wanted in (beside or {}).items():
-        lines += _machine_lines(f"{name}: ", wanted, prices, hours)
+        lines += _app_lines(f"{name}: ", wanted, prices, hours)
     inside = max((window_hours(machine.config) for machine in desired.machines), default=0.0)
     return CostTable(environment, tuple(hours), tuple(lines), inside)
+
+
+def _app_lines(
+    prefix: str, desired: Desired, prices: Prices, hours: Sequence[float]
+) -> tuple[CostLine, ...]:
+    """Return the cost of an app: its machines and its volume."""
+    lines = _machine_lines(prefix, desired, prices, hours)
+    if desired.volume is None:
+        return lines
+    volume = (desired.volume.size_gb * prices.volume_gb,) * len(hours)
+    return (*lines, CostLine(f"{prefix}volume", volume))
 
 
 def _machine_lines(

@@ -30,6 +30,8 @@ WINDOWS = "ROOST_WINDOWS"
 """The variable with the windows in which a server stays awake; a server without any does not have it."""
 FLOW_SERVER = "ROOST_FLOW_SERVER"
 """The variable with the name of a flow server, which a Prefect server does not have."""
+REDIS_DATA = "ROOST_REDIS_DATA"
+"""The variable with the volume's folder on the machine of a Redis, which no other machine has."""
 EXTENSION_FIELDS = ("extend_threshold_percent", "add_size_gb", "size_gb_limit")
 LIMIT_FIELD = EXTENSION_FIELDS[-1]
 DATABASE_URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
@@ -47,6 +49,8 @@ class DesiredVolume:
     snapshot_retention: int
     limit_gb: int = 0
     """The size to which Fly may extend it; 0 if it may not."""
+    section: str = "database"
+    """The section of the file that says its size."""
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from roost.environment.files import EnvironmentFile, FlowUnit, WakerUnit
-from roost.plan.desired import Desired, DesiredMachine, Json
+from dataclasses import replace
+
+from roost.environment.files import EnvironmentFile, FlowUnit, RedisUnit, WakerUnit
+from roost.environment.redis import NAME
+from roost.plan.desired import Desired, DesiredMachine, DesiredVolume, Json
 from roost.plan.flow_machine import flow_machine_config
 from roost.plan.machine_config import machine_config, volume
+from roost.plan.redis_machine import redis_machine_config
 from roost.plan.replicas import slots_of
 from roost.plan.waker_machine import waker_machine_config
 
@@ -17,8 +21,8 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
         environment=file.name,
         app=environment.app,
         organization=environment.organization,
-        ip_types=("v6", "shared_v4") if environment.access.public else ("private_v6",),
-        volume=None if file.beside else volume(environment),
+        ip_types=_ip_types(file),
+        volume=_volume(file),
         secrets=tuple(sorted(secret.name for secret in environment.secrets)),
         prune=environment.prune,
         machines=tuple(
@@ -39,11 +43,26 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
     )
 
 
+def _volume(file: EnvironmentFile) -> DesiredVolume | None:
+    """Return the volume of a server with SQLite or of a Redis; nothing else beside a server has one."""
+    found = volume(file.environment) if file.redis or file.beside is None else None
+    return replace(found, section=NAME) if found and file.redis else found
+
+
+def _ip_types(file: EnvironmentFile) -> tuple[str, ...]:
+    """Return the addresses of an app; a Redis is reached by the names of its machines alone."""
+    if file.redis:
+        return ()
+    return ("v6", "shared_v4") if file.environment.access.public else ("private_v6",)
+
+
 def _config(file: EnvironmentFile, image: str, slot: str) -> Json:
     match file.beside:
         case FlowUnit() as flow:
             return flow_machine_config(file, flow, image, slot)
         case WakerUnit():
             return waker_machine_config(file, image, slot)
+        case RedisUnit():
+            return redis_machine_config(file, image, slot)
         case None:
             return machine_config(file, image, slot)

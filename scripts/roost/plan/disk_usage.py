@@ -28,7 +28,9 @@ def fullness_notes(wanted: DesiredVolume, volume: Volume) -> Iterator[str]:
         f"The volume {volume.id} is {percent} % full: {free_gb:.1f} of {volume.size_gb} GB are "
         "free. A server on a full volume refuses every write."
     )
-    if volume.size_gb < wanted.limit_gb:
+    if wanted.section != "database":
+        yield f"{usage} Raise {wanted.section}.volume_gb."
+    elif volume.size_gb < wanted.limit_gb:
         yield f"{usage} Fly extends it by itself, up to {wanted.limit_gb} GB."
     elif wanted.limit_gb:
         yield f"{usage} It is at its limit: raise database.extend.limit_gb, or {_LESS}."

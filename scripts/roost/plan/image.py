@@ -13,14 +13,15 @@ from roost.errors import MissingLockError
 
 REGISTRY = "registry.fly.io"
 SPEC = "image.json"
-FLOWS, WAKER = "flows", "waker"
-"""The folders in `deploy` with what every flow server's image has, and the waker's."""
+FLOWS, WAKER, REDIS = "flows", "waker", "managed_redis"
+"""The folders in `deploy` with what every flow server's image has, the waker's and a Redis's."""
+REDIS_TAG = "redis"
 CODE = "code"
 """The folder with the user's code in a flow server's image."""
 Part = tuple[str, bytes]
 
 _OURS = re.compile(
-    rf"{re.escape(REGISTRY)}/[^/:]+:(?:prefect-(\d+\.\d+\.\d+)|{WAKER})-[0-9a-f]{{12}}"
+    rf"{re.escape(REGISTRY)}/[^/:]+:(?:prefect-(\d+\.\d+\.\d+)|{WAKER}|{REDIS_TAG})-[0-9a-f]{{12}}"
 )
 
 _STOCK = re.compile(r"(?:(?:index\.)?docker\.io/)?prefecthq/prefect(?:[:@].*)?")
@@ -31,23 +32,22 @@ _STOCK_VERSION = re.compile(
 )
 
 
-def image_reference(app: str, version: str, parts: Iterable[Part]) -> str:
-    """Return the full reference, in the app's own registry."""
-    return f"{REGISTRY}/{app}:{image_tag(version, parts)}"
+def image_reference(app: str, version: str, parts: Iterable[Part], name: str = WAKER) -> str:
+    """Return the full reference, in the app's own registry; see `image_tag`."""
+    return f"{REGISTRY}/{app}:{image_tag(version, parts, name)}"
 
 
-def image_tag(version: str, parts: Iterable[Part]) -> str:
+def image_tag(version: str, parts: Iterable[Part], name: str = WAKER) -> str:
     """Return the tag: what is in it, and the first 12 hex digits of the sha256 over all parts.
 
-    An image without a version of Prefect is the waker's.
+    An image without a version of Prefect begins with the name of what it is.
     """
     digest = hashlib.sha256()
     for path, content in parts:
         for piece in (path.encode(), content):
             digest.update(len(piece).to_bytes(8, "big"))
             digest.update(piece)
-    name = f"prefect-{version}" if version else WAKER
-    return f"{name}-{digest.hexdigest()[:12]}"
+    return f"{f'prefect-{version}' if version else name}-{digest.hexdigest()[:12]}"
 
 
 def is_our_image(reference: str) -> bool:
@@ -98,6 +98,11 @@ def flow_image_parts(deploy: Path, folder: FlowFolder) -> tuple[Part, ...]:
     """
     theirs = ((f"{CODE}/{name}", content) for name, content in folder.files)
     return (*_parts_in(deploy, FLOWS), (LOCK, folder.lock), *theirs)
+
+
+def redis_image_parts(deploy: Path) -> tuple[Part, ...]:
+    """Return every file of a Redis's image by its path in the build context, in a fixed order."""
+    return _parts_in(deploy, REDIS)
 
 
 def waker_image_parts(deploy: Path) -> tuple[Part, ...]:

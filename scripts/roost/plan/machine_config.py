@@ -12,9 +12,10 @@ from roost.environment.disk import Extend
 from roost.environment.load import EnvironmentFile
 from roost.environment.machine_memory import kind_and_cpus
 from roost.environment.model import Environment, PostgresDatabase, Replicate, SqliteDatabase
+from roost.environment.redis_unit import redis_app
 from roost.environment.window_rules import windows_of
 from roost.environment.windows import write_windows
-from roost.plan.app_address import app_address
+from roost.plan.app_address import app_address, internal_name
 from roost.plan.desired import (
     DATABASE_URL_VARIABLE,
     ENVIRONMENT_KEY,
@@ -35,8 +36,10 @@ from roost.plan.desired import (
 )
 from roost.plan.image import is_stock_image
 from roost.plan.proxy_bypass import bypass
-from roost.plan.replicas import API, PROCESS, REDIS_URL_VARIABLE, config_for
+from roost.plan.replicas import API, PROCESS, REDIS_ADDRESS, REDIS_URL_VARIABLE, config_for
 from roost.plan.retention import retention_settings
+
+REDIS_PORT = 6379
 
 
 def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
@@ -208,7 +211,12 @@ def redis_variables(environment: Environment) -> dict[str, str]:
     """Return what a machine of a replicated server runs, and where its Redis's address is; else none."""
     if not environment.replicated or environment.redis is None:
         return {}
-    return {PROCESS: API, REDIS_URL_VARIABLE: environment.redis.url_secret}
+    if environment.redis.url_secret:
+        return {PROCESS: API, REDIS_URL_VARIABLE: environment.redis.url_secret}
+    return {
+        PROCESS: API,
+        REDIS_ADDRESS: f"{internal_name(redis_app(environment.app))}:{REDIS_PORT}",
+    }
 
 
 def service(environment: Environment) -> Json:

@@ -9,7 +9,14 @@ from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.compare import differences, leftovers
 from roost.plan.database_move import is_moved, served
-from roost.plan.desired import FLOW_SERVER, OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachine
+from roost.plan.desired import (
+    FLOW_SERVER,
+    OVERRIDE_KEY,
+    REDIS_DATA,
+    VERSION_KEY,
+    Desired,
+    DesiredMachine,
+)
 from roost.plan.foreign_machines import foreign_machine_item
 from roost.plan.image import version_in
 from roost.plan.live import Live
@@ -267,6 +274,8 @@ def _update(
     # A sleeping machine that only gets other secrets stays asleep; the next use proves it.
     if risk is Risk.RESTART and deletes_more(_env(machine.config), _env(wanted.config)):
         risk = Risk.DATA  # a snapshot is taken first
+    if risk is Risk.RESTART and _is_other_redis(wanted, changes):
+        risk = Risk.MIGRATION  # the same, as another Redis may rewrite its file
     rests = sleeps and (sleep.served or only_secrets)
     note = ", which stays asleep" if rests else ", and wake it for the gate" if sleeps else ""
     note = note or meanwhile(wanted.config, machine.config or {})
@@ -281,6 +290,11 @@ def _update(
         skip_launch=sleeps,
         theirs=wanted.theirs,
     )
+
+
+def _is_other_redis(wanted: DesiredMachine, changes: tuple[Change, ...]) -> bool:
+    """Return whether a Redis that Roost deploys gets another image, and maybe another Redis."""
+    return REDIS_DATA in _env(wanted.config) and any(change.field == "image" for change in changes)
 
 
 def _env(config: Json | None) -> dict[str, str]:

@@ -16,6 +16,8 @@ PROCESS = "ROOST_PROCESS"
 """The variable with what a machine of a replicated server runs; others do not have it."""
 API, SERVICES = "api", "services"
 REDIS_URL_VARIABLE = "ROOST_REDIS_URL_VARIABLE"
+REDIS_ADDRESS = "ROOST_REDIS_ADDRESS"
+"""The variable with where a Redis that Roost deploys answers; its password is a secret beside it."""
 HEALTH_CHECK = "health"
 """The name of Fly's check of the services' machine; the others' checks belong to their service."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from roost.environment.flow_units import split_name
+from roost.environment.redis import NAME as REDIS
 from roost.environment.waker import NAME as WAKER
 from roost.errors import BadEventError, ExitCode, GitHubError, RoostError
 from roost.errors.command import Command
@@ -182,7 +183,7 @@ def notes(environ: Mapping[str, str]) -> Iterator[str]:
         return
     for name in removed if isinstance(removed, list) else []:
         if part := split_name(str(name))[1]:
-            what = WAKER if part == WAKER else "flow server"
+            what = {WAKER: WAKER, REDIS: "Redis"}.get(part, "flow server")
             yield (
                 f"The {what} `{name}` is no longer in its file. Its app stays, and costs money, until "
                 f"somebody runs `{Command('destroy', str(name)).typed}`, which needs the entry: destroy "

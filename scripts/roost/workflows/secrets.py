@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from roost.commands.secrets import outcome
 from roost.environment.load import EnvironmentFile, load_environment
-from roost.environment.units import units
+from roost.environment.units import to_apply
 from roost.errors import ExitCode, NotPlannedError, SupersededError, UnappliableError
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
@@ -66,7 +66,7 @@ async def _set(context: Context, runner: Runner, name: str, *, strict: bool) -> 
     async with github_of(context.environ) as github, connect(context, local=False) as target:
         # Checked once: the jobs of newer commits wait in the queue behind this one.
         await check_newest(context, github, runner, file)
-        plans = [await make_plan(context, unit, target) for unit in units(file)]
+        plans = [await make_plan(context, unit, target) for unit in to_apply(file)]
         for planned in plans:
             others = beside_secrets(planned.plan, removing=False)
             if others and not planned.plan.refusals:  # refusals are reported when a plan is applied

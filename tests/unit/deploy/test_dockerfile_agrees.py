@@ -15,7 +15,12 @@ CONTAINERS_OWN = {"IMAGE_ROOT", "PATH", "PYTHONDONTWRITEBYTECODE"}
 INIT = "/usr/bin/tini"
 
 
-FOLDERS = {"server": DEPLOY, "flow server": DEPLOY / "flows", "waker": DEPLOY / "waker"}
+FOLDERS = {
+    "server": DEPLOY,
+    "flow server": DEPLOY / "flows",
+    "waker": DEPLOY / "waker",
+    "redis": DEPLOY / "managed_redis",
+}
 
 
 @pytest.fixture(scope="module", params=FOLDERS)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from roost_machine.image_user import UID, USER, image_user
-from roost_server.privileges import drop_privileges, hand_over
+from roost_machine.image_user import UID, USER, hand_over, image_user
+from roost_server.privileges import drop_privileges
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand over and become others")

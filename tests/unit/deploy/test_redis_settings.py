@@ -43,6 +43,24 @@ def test_a_secret_without_a_value_is_named():
         redis_settings({**MACHINE, "REDIS_URL": " "})
 
 
+MANAGED = {
+    "ROOST_PROCESS": "api",
+    "ROOST_REDIS_ADDRESS": "acme-prefect-redis.internal:6379",
+    "REDIS_PASSWORD": "p@ss/word",
+}
+
+
+def test_the_address_of_a_managed_redis_is_put_together_here():
+    url = redis_settings(MANAGED)["PREFECT_REDIS_MESSAGING_URL"]
+
+    assert url == "redis://default:p%40ss%2Fword@acme-prefect-redis.internal:6379/0"
+
+
+def test_a_managed_redis_without_a_password_is_named():
+    with pytest.raises(BootError, match="the secret REDIS_PASSWORD has no value"):
+        redis_settings({**MANAGED, "REDIS_PASSWORD": ""})
+
+
 @pytest.mark.parametrize(
     ("info", "fault"),
     [

@@ -8,9 +8,10 @@ from helpers.environments import POSTGRES, REPLICATED, environment_data, environ
 from roost.environment.flow_rules import all_findings
 from roost.environment.model import AUTH_SECRET, Environment
 from roost.environment.prefect_settings import OWN_DEPLOY, settings_of
-from roost.environment.redis_address import redis_fault
+from roost.environment.redis_address import password_fault, redis_fault
 from roost.environment.schema import disagreements
 from roost.environment.settings_rules import settings_findings
+from roost.environment.units import to_apply
 
 FLOWS = [{"name": "nightly", "path": "flows/nightly", "command": ["python", "serve.py"]}]
 WINDOW = {"days": "mon-fri", "from": "08:00", "to": "18:00", "timezone": "Europe/Berlin"}
@@ -90,7 +91,74 @@ def test_one_machine_has_no_use_for_a_redis_and_several_need_the_topology():
 def test_what_the_launcher_sets_for_redis_cannot_be_set_beside_it(name, value):
     [message] = setting_faults(name, value, REPLICATED)
 
-    assert "decided by redis.url_secret" in message
+    assert "decided by the section redis" in message
+
+
+MANAGED = {"redis": {"managed": True}, "secrets": [*SECRETS[:2], "REDIS_PASSWORD"]}
+
+
+def managed(**redis):
+    """Return the parts of an environment whose Redis Roost deploys."""
+    return {**REPLICATED, **MANAGED, "redis": {"managed": True, **redis}}
+
+
+def test_a_managed_redis_is_valid_and_applied_before_its_server():
+    file = environment_file(managed())
+
+    assert faults(managed()) == []
+    assert list(disagreements(environment_data(managed()))) == []
+    assert [unit.name for unit in to_apply(file)] == ["staging.redis", "staging"]
+
+
+@pytest.mark.parametrize(
+    ("redis", "place", "message"),
+    [
+        ({"managed": True, "url_secret": "REDIS_URL"}, "redis.url_secret", "remove one of the two"),
+        ({}, "redis", "{managed: true}"),
+        ({"managed": False}, "redis", "{managed: true}"),
+        ({"url_secret": "REDIS_URL", "volume_gb": 2}, "redis.volume_gb", "redis.managed to true"),
+        ({"managed": True, "machine": {"memory_mb": 4096}}, "redis.machine.memory_mb", "256 to 2048"),
+        ({"managed": True, "machine": {"memory_mb": 2048}}, "redis.volume_gb", "4 or more"),
+    ],
+    ids=["two", "none", "not managed", "elsewhere", "memory", "volume"],
+)  # fmt: skip
+def test_what_a_redis_cannot_be_is_refused_with_the_next_step(redis, place, message):
+    parts = {**REPLICATED, "redis": redis, "secrets": [*SECRETS, "REDIS_PASSWORD"]}
+
+    found = faults(parts)
+
+    assert [where for where, text in found if message in text] == [place]
+
+
+def test_a_managed_redis_needs_a_password_an_app_s_name_and_the_topology():
+    [without] = faults({**managed(), "secrets": SECRETS[:2]})
+    [long] = faults(managed(), app="a" * 60)
+    [single] = faults(POSTGRES, **MANAGED)
+
+    assert without[0] == "redis.managed"
+    assert "add REDIS_PASSWORD to secrets" in without[1]
+    assert "more than 63 characters" in long[1]
+    assert "one machine needs no Redis" in single[1]
+
+
+@pytest.mark.parametrize(
+    ("password", "fault"),
+    [
+        ("p" * 16, ""),
+        ("p@ss: word/with %signs", ""),
+        ("hunter2", "shorter than 16"),
+        (" hunter2hunter2hunter2", "white space"),
+        ("hunter2\nhunter2hunter2", "white space"),
+        ('"hunter2hunter2hunter2"', "quotation mark"),
+    ],
+    ids=["good", "special", "short", "space", "line", "quoted"],
+)
+def test_a_password_that_cannot_work_is_named_without_any_part_of_it(password, fault):
+    found = password_fault(password)
+
+    assert fault in found
+    assert bool(found) == bool(fault)
+    assert "hunter2" not in found
 
 
 @pytest.mark.parametrize(

@@ -157,3 +157,23 @@ def test_a_value_without_a_path_of_the_machine_stays(value):
 )
 def test_each_word_of_a_list_is_rewritten_by_itself(words):
     assert ROOT.rewrite(" ".join(words)) == " ".join(ROOT.rewrite(word) for word in words)
+
+
+NAMED = PathMapping(paths={}, address="127.70.1.2", machines={"acme-redis": "127.80.1.1"})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("acme-redis.internal", "127.80.1.1"),
+        ("acme-redis.internal:6379", "127.80.1.1:6379"),
+        ("redis://default:p%40w@acme-redis.internal:6379/0", "redis://default:p%40w@127.80.1.1:6379/0"),
+        ("http://acme-redis.internal/a?b=c", "http://127.80.1.1/a?b=c"),
+        ("other.internal:6379", "other.internal:6379"),
+        ("top1.acme-redis.internal", "top1.acme-redis.internal"),
+        ("see acme-redis.internal", "see acme-redis.internal"),
+        ("acme-redis.internal.example.com", "acme-redis.internal.example.com"),
+    ],
+)  # fmt: skip
+def test_the_name_of_an_app_s_machines_becomes_the_address_of_one(value, expected):
+    assert NAMED.rewrite(value) == expected

@@ -57,7 +57,7 @@ def test_a_new_login_is_never_generated_for_it(context, unit):
     desired = desired_state(unit, IMAGE)
     values = known_values(context, unit, LOCAL, desired, Live())
 
-    asked = to_generate(LOCAL, values, Live())
+    asked = to_generate(LOCAL, unit, values, Live())
     whole = complete_values(context, unit, values, asked)
 
     assert CLIENT_LOGIN not in whole.found

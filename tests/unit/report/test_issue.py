@@ -172,9 +172,7 @@ def test_the_same_drift_again_brings_a_new_body_and_no_comment():
 
 def test_an_issue_that_an_earlier_version_wrote_gets_no_comment_for_the_same_drift():
     written = issue_of(topic(BY_HAND))
-    older = written.model_copy(
-        update={"body": written.body.replace('"digest":', '"told":', 1)}
-    )
+    older = written.model_copy(update={"body": written.body.replace('"digest":', '"told":', 1)})
 
     assert '"told":' in older.body
     assert only(changes([topic(BY_HAND, seen=LATER)], [older])).comment == ""

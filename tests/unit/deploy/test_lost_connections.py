@@ -1,0 +1,64 @@
+"""A request that fails because a connection was lost is one that clients repeat."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from helpers.asgi_calls import Client, Scripted, http
+from roost_server.lost_connections import is_lost, repeat_lost
+
+
+def named(module, name, *bases):
+    """Return an error of a client library, which is not installed here."""
+    kind = type(name, bases or (Exception,), {"__module__": module})
+    return kind("lost")
+
+
+def caused(error):
+    """Return another error with this one as its cause."""
+    outer = RuntimeError("the query failed")
+    outer.__cause__ = error
+    return outer
+
+
+LOST = [
+    ConnectionRefusedError(111, "refused"),
+    TimeoutError("no answer"),
+    socket.gaierror(-2, "no such host"),
+    named("asyncpg.exceptions", "CannotConnectNowError"),
+    named("asyncpg.exceptions._base", "InterfaceError"),
+    named("redis.exceptions", "ConnectionError"),
+    named("redis.exceptions", "BusyLoadingError", type(named("redis.exceptions", "ConnectionError"))),
+    caused(ConnectionResetError(104, "reset")),
+]  # fmt: skip
+OTHERS = [
+    RuntimeError("lost"),
+    FileNotFoundError("lost"),
+    named("app", "InterfaceError"),
+    KeyError(),
+]
+
+
+def call(script):
+    return asyncio.run(Client().call(repeat_lost(Scripted(script)), http(path="/api/flows/")))
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: type(error).__name__)
+def test_a_lost_connection_is_answered_with_what_clients_repeat(error):
+    assert is_lost(error)
+    assert call([(500, error)]).statuses == [503]
+
+
+@pytest.mark.parametrize("error", OTHERS, ids=lambda error: type(error).__name__)
+def test_any_other_error_stays_as_it_is(error):
+    assert not is_lost(error)
+    with pytest.raises(type(error)):
+        call([(500, error)])
+
+
+@pytest.mark.parametrize("status", [200, 404, 500, 503])
+def test_a_reply_that_is_no_lost_connection_passes(status):
+    assert call([status]).statuses == [status]
