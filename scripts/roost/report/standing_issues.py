@@ -1,6 +1,6 @@
 """The issues about a server that is down and about a month over its budget. Pure.
 
-They open, stay and close as those about drift do, in issue.py, and so each is told once.
+They open, stay and close as those about drift do, in issue.py, and so each is reported once.
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ def budget_topic(found: BudgetFound, seen: Seen) -> Topic:
         f"See when it was awake: `{Command('status', '--html', 'fleet.html')}`",
         "Let it sleep more, make its machine smaller, or raise budget.monthly_usd.",
     )
-    # The month is part of what was told, so that the next one is told again.
-    told = f"{found.month} {found.monthly_usd}"
-    return _open(BUDGET, name, headline, steps, told, seen)
+    # With the month in it, the budget of the next month is reported again.
+    digest = f"{found.month} {found.monthly_usd}"
+    return _open(BUDGET, name, headline, steps, digest, seen)
 
 
 def _open(  # noqa: PLR0913, PLR0917 - the parts of an issue
-    kind: Kind, name: str, headline: str, steps: Sequence[str], told: str, seen: Seen
+    kind: Kind, name: str, headline: str, steps: Sequence[str], digest: str, seen: Seen
 ) -> Topic:
     lines = [f"- {text(rendered(step, TYPED))}" for step in steps]
     todo = "\n".join(["\n### What to do\n", *lines])
@@ -107,8 +107,8 @@ def _open(  # noqa: PLR0913, PLR0917 - the parts of an issue
         about=about,
         title=f"{kind.title}: {name}",
         is_open=True,
-        body=marked(about, told, seen, [headline, todo, *last_line(seen, is_open=True)]),
-        digest=told,
+        body=marked(about, digest, seen, [headline, todo, *last_line(seen, is_open=True)]),
+        digest=digest,
         news=f"{headline} {at_run(seen)}",
         run=seen.run,
         fact=kind.fact,
