@@ -71,8 +71,10 @@ def environment() -> dict[str, str | None]:
 
     Bytecode is kept, and not in the checkout: without it each of a thousand processes compiles all
     that it imports, and each worker of pytest spends ten seconds on the assertions of the tests.
+    Pydantic has no plugins here; each process would look through all packages for them.
     """
     return {
+        "PYDANTIC_DISABLE_PLUGINS": "__all__",
         "PYTHONDONTWRITEBYTECODE": None,
         "PYTHONPYCACHEPREFIX": str(STATE / "bytecode"),
         "PYTHONPATH": str(ROOT / "scripts"),
