@@ -38,6 +38,10 @@ READS = {
     "list_apps": (lambda f: f.list_apps("personal"), {"apps": [{"name": "a"}]}),
     "list_ips": (lambda f: f.list_ips("a"), {"ips": [IP]}),
     "list_volumes": (lambda f: f.list_volumes("a"), [VOLUME]),
+    "list_org_volumes": (
+        lambda f: f.list_org_volumes("personal"),
+        {"volumes": [{**VOLUME, "app_name": "a"}], "next_cursor": ""},
+    ),
     "list_snapshots": (lambda f: f.list_snapshots("a", "vol_1"), [{"id": "vs_1"}]),
     "current_tokens": (lambda f: f.current_tokens(), {"tokens": [{"apps": ["a"]}]}),
     "list_secrets": (lambda f: f.list_secrets("a"), SECRETS),
