@@ -1,8 +1,8 @@
 """The machine's program: `python server.py` serves Prefect.
 
 `python server.py bake` prepares the image at build time, `python server.py try-database` checks
-whether a Postgres database can be used, and `python server.py move-database` copies the one on the
-volume to it.
+whether a Postgres database can be used, `python server.py move-database` copies the one on the
+volume to it, and `python server.py move-to-volume` copies it to an empty volume.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from roost_server.settings import (  # noqa: E402 - as above
 
 
 def main(argv: list[str]) -> int:
-    """Run one of the four commands and return the exit code.
+    """Run one of the five commands and return the exit code.
 
     Prefect reads its settings when it is imported, so they must be in the environment before that.
     """
@@ -49,6 +49,12 @@ def main(argv: list[str]) -> int:
 
         os.environ.update(drop_privileges(os.environ))
         return move_database(os.environ)
+    if argv == ["move-to-volume"]:
+        from roost_server.move_to_volume import move_to_volume
+        from roost_server.privileges import drop_privileges
+
+        os.environ.update(drop_privileges(os.environ))
+        return move_to_volume(os.environ)
     try:
         prepare()
         from roost_server.serve import serve

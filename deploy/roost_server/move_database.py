@@ -8,82 +8,43 @@ machine's metadata, because Fly has no API for logs.
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import time
 import uuid
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost_machine.metadata import write_metadata
 from roost_server import move_target
-from roost_server.errors import BootError
 from roost_server.migration_lock import postgres_lock
-from roost_server.move_answers import turning_clients_away
 from roost_server.move_failures import MoveError, explain
 from roost_server.move_note import MoveNote, Stage, read_move, write_move
+from roost_server.move_postgres import newest_revision, prepare_connection
+from roost_server.move_report import DIGITS, Copied, run_copy
 from roost_server.move_source import (
     MOST_FAULTS,
     Fault,
     broken_references,
     count_rows,
+    faulty,
     has_values,
     read_rows,
     tables_of,
 )
 from roost_server.move_values import Column, ContentHash
-from roost_server.postgres_address import Pooling, database_settings, pooling_of
-from roost_server.postgres_certificate import certificate_settings
 from roost_server.postgres_connection import connected
-from roost_server.postgres_pooler import adapt_to_pooler, probe_pooling
 from roost_server.postgres_trial import look, schema_revision
-from roost_server.prefect_internals import ALEMBIC_CONFIG, PROVIDE_DATABASE
+from roost_server.prefect_internals import PROVIDE_DATABASE
 from roost_server.seed_database import revision
 from roost_server.settings import DATABASE, baked_folder, home_folder
 from roost_server.upgrade import read_note
 from roost_server.write_freeze import freeze_writes
 
-KEY = "roost_move"
-"""The metadata entry with the result (scripts/roost/plan/database_move.py reads it)."""
-DIGITS = 8
-LIMIT_S = 10.0
-
-
-@dataclass(frozen=True)
-class Copied:
-    """A table whose rows and content are the same on both sides."""
-
-    table: str
-    rows: int
-    digest: str
-
 
 def move_database(environ: MutableMapping[str, str]) -> int:
     """Copy the database, report the result, and return 0 or 1."""
-    began = time.monotonic()
-    try:
-        with turning_clients_away(environ):
-            copied = _move(environ)
-    except BootError as error:
-        print(f"roost: the database was not copied: {error}", flush=True)
-        _report(environ, {"error": str(error)})
-        return 1
-    seconds = round(time.monotonic() - began, 1)
-    tables = [[one.table, one.rows, one.digest[:DIGITS]] for one in copied]
-    rows = sum(one.rows for one in copied)
-    print(f"roost: {rows} rows of {len(copied)} tables were copied in {seconds} s", flush=True)
-    _report(environ, {"tables": tables, "seconds": seconds})
-    return 0
-
-
-def _report(environ: Mapping[str, str], found: Mapping[str, object]) -> None:
-    """Write the result into the machine's metadata, with the version of the machine's config."""
-    entry = json.dumps({"version": environ.get("FLY_MACHINE_VERSION", ""), **found})
-    if not write_metadata(KEY, entry, environ, LIMIT_S):
-        print("roost: Fly did not take the result of the copy", flush=True)
+    return run_copy(environ, _move)
 
 
 def _move(environ: MutableMapping[str, str]) -> tuple[Copied, ...]:
@@ -93,11 +54,7 @@ def _move(environ: MutableMapping[str, str]) -> tuple[Copied, ...]:
         print("roost: the database was moved before, and clients have written since", flush=True)
         return ()
     _check_source(environ, home)
-    environ.update(database_settings(environ))
-    environ.update(certificate_settings(environ))
-    environ.update(probe_pooling(environ))
-    if pooling_of(environ) is Pooling.TRANSACTION:
-        adapt_to_pooler()
+    prepare_connection(environ)
     with explain(environ):
         try:
             source = freeze_writes(home / DATABASE)
@@ -128,7 +85,7 @@ async def _copy(
     environ: Mapping[str, str], source: sqlite3.Connection, home: Path, earlier: tuple[str, ...]
 ) -> tuple[Copied, ...]:
     if broken := broken_references(source):
-        raise _faulty(broken)
+        raise faulty(broken)
     await look(environ)
     async with postgres_lock(environ)():
         await _make_schema(environ)
@@ -150,18 +107,14 @@ async def _make_schema(environ: Mapping[str, str]) -> None:
     Raises:
         MoveError: the database has the schema of another Prefect.
     """
-    from alembic.script import ScriptDirectory
-
-    database = PROVIDE_DATABASE.load()()
-    scripts = ScriptDirectory.from_config(ALEMBIC_CONFIG.load()())
-    scripts.version_locations = [str(database.orm.versions_dir)]
     async with connected(environ) as connection:
         stands_at = await schema_revision(connection)
-    if stands_at not in ("", scripts.get_current_head()):
+    if stands_at not in ("", newest_revision()):
         raise MoveError(
             "the target database has the schema of another Prefect version; name an empty database, "
             "or one that this version has just migrated"
         )
+    database = PROVIDE_DATABASE.load()()
     await database.create_db()
     await (await database.engine()).dispose()
 
@@ -237,7 +190,7 @@ async def _copy_tables(
         if len(faults) >= MOST_FAULTS:
             break
     if faults:
-        raise _faulty(faults)
+        raise faulty(faults)
     await move_target.finish(target, tables, references, mark)
     return tuple(
         [
@@ -264,10 +217,3 @@ async def _compared(
         raise MoveError(f"the content of the table {table} differs between SQLite and PostgreSQL")
     print(f"roost: copied {table}: {there.rows} rows, {there.digest[:DIGITS]}", flush=True)
     return Copied(table, there.rows, there.digest)
-
-
-def _faulty(faults: Sequence[Fault]) -> MoveError:
-    """Return the error for rows that cannot be copied."""
-    more = ", and maybe more" if len(faults) >= MOST_FAULTS else ""
-    listed = "; ".join(fault.sentence for fault in faults[:MOST_FAULTS])
-    return MoveError(f"{len(faults)} rows{more} cannot be copied as they are: {listed}")

@@ -1,4 +1,4 @@
-"""Why a move to PostgreSQL failed, in words without secrets."""
+"""Why a move between SQLite and PostgreSQL failed, in words without secrets."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from roost_server.move_failures import MoveError
 from roost_server.move_values import Column, RefusedValueError, convert, quoted, source_text
 
 SCHEMA_VERSION = "alembic_version"
@@ -40,6 +41,13 @@ class Fault:
         return f"{self.table}, row {self.row}: {self.what}"
 
 
+def faulty(faults: Sequence[Fault]) -> MoveError:
+    """Return the error for rows that cannot be copied."""
+    more = ", and maybe more" if len(faults) >= MOST_FAULTS else ""
+    listed = "; ".join(fault.sentence for fault in faults[:MOST_FAULTS])
+    return MoveError(f"{len(faults)} rows{more} cannot be copied as they are: {listed}")
+
+
 @dataclass(frozen=True)
 class ReadRow:
     """One row: the values to send, and their canonical texts."""
@@ -59,6 +67,12 @@ def tables_of(source: sqlite3.Connection) -> dict[str, frozenset[str]]:
         for name in found
         if name != SCHEMA_VERSION and not name.startswith(_NOT_PREFECTS)
     }
+
+
+def required_of(source: sqlite3.Connection, table: str) -> frozenset[str]:
+    """Return the columns of a table that must have a value and have no default."""
+    found = source.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
+    return frozenset(_name(row[1]) for row in found if row[3] and row[4] is None)
 
 
 def count_rows(source: sqlite3.Connection, table: str) -> int:

@@ -1,7 +1,7 @@
-"""Convert a value that SQLite keeps into the one that PostgreSQL keeps, and write both alike. Pure.
+"""Convert a value of SQLite into PostgreSQL's, and back, and write both alike. Pure.
 
-SQLite has no UUIDs, times, booleans or JSON: Prefect keeps them there as text and numbers. What
-PostgreSQL would refuse is refused here, with a reason that holds no value.
+SQLite has no UUIDs, times, booleans or JSON: Prefect keeps them there as text and numbers. What the
+other database would refuse is refused here, with a reason that holds no value.
 
 `source_text` and `target_text` write the two sides of a copy in one canonical form, each from what
 its own database returns. A wrong conversion therefore makes the two differ.
@@ -106,6 +106,19 @@ def convert(column: Column, raw: Any) -> Any:
             raise RefusedValueError("is empty, and PostgreSQL requires a value")
         return None
     return _CONVERSIONS[column.kind](column, raw)
+
+
+def sqlite_value(column: Column, text: str | None) -> Any:
+    """Return the value to write to SQLite, in the form in which Prefect writes it there.
+
+    Args:
+        column: the column in PostgreSQL.
+        text: what PostgreSQL returned for `select_expression`.
+
+    Raises:
+        RefusedValueError: SQLite cannot keep the value.
+    """
+    return None if text is None else _SQLITE_VALUES[column.kind](text)
 
 
 def source_text(column: Column, raw: Any) -> str | None:
@@ -291,6 +304,22 @@ def _bare_uuid(text: str) -> str:
     return text.lower().replace("-", "")
 
 
+def _kept_float(text: str) -> float:
+    number = float(text)
+    if number != number:  # noqa: PLR0124 - NaN alone differs from itself
+        raise RefusedValueError("is NaN, which SQLite keeps as no value")
+    return number
+
+
+def _kept_interval(text: str) -> str:
+    """Return an interval as SQLAlchemy keeps it in SQLite: a time since 1970."""
+    try:
+        length = timedelta(microseconds=int(Decimal(text) * 1_000_000))
+        return (EPOCH + length).isoformat(sep=" ", timespec="microseconds")
+    except OverflowError:
+        raise RefusedValueError("is a length of time that SQLite cannot keep") from None
+
+
 _CONVERSIONS: dict[Kind, Callable[[Column, Any], Any]] = {
     Kind.BOOLEAN: _boolean,
     Kind.INTEGER: _integer,
@@ -321,6 +350,17 @@ _TARGET_TEXTS: dict[Kind, Callable[[str], str]] = {
     Kind.TIME: _time_text,
     Kind.INTERVAL: lambda text: str(int(Decimal(text) * 1_000_000)),
     Kind.JSON: canonical_json,
+    Kind.TEXT: str,
+    Kind.CHOICE: str,
+}
+_SQLITE_VALUES: dict[Kind, Callable[[str], Any]] = {
+    Kind.BOOLEAN: lambda text: int(text[:1] == "t"),
+    Kind.INTEGER: int,
+    Kind.FLOAT: _kept_float,
+    Kind.UUID: str,
+    Kind.TIME: _time_text,
+    Kind.INTERVAL: _kept_interval,
+    Kind.JSON: str,
     Kind.TEXT: str,
     Kind.CHOICE: str,
 }

@@ -1,8 +1,9 @@
-"""A real server moves from the file on its volume to PostgreSQL, with all that it holds."""
+"""A real server moves from the file on its volume to PostgreSQL, or back, with all that it holds."""
 
 from __future__ import annotations
 
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 
@@ -27,6 +28,7 @@ POSTGRES = {
     "secrets": [AUTH_SECRET, URL_SECRET],
 }
 MIGRATE = ("migrate", NAME, "--to", "postgres", "--local")
+MIGRATE_BACK = ("migrate", NAME, "--to", "sqlite", "--local")
 # What a team has: runs with subflows, retries, logs and artifacts, a paused one, a schedule, a block
 # whose value is encrypted, variables of every kind, an automation and a limit.
 USE = """
@@ -101,14 +103,29 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def moving(tmp_path, image_cache, image):
     """A used server on its volume, whose file asks for PostgreSQL now; gives it with the database."""
-    site = PrefectSite(tmp_path, image_cache)
+    with used(tmp_path, image_cache, image, SQLITE) as (site, database):
+        site.write(**POSTGRES)
+        yield site, database
+
+
+@pytest.fixture
+def moving_back(tmp_path, image_cache, image):
+    """A used server on PostgreSQL, whose file asks for a volume now; gives it with the database."""
+    with used(tmp_path, image_cache, image, POSTGRES) as (site, database):
+        site.write(**SQLITE)
+        yield site, database
+
+
+@contextmanager
+def used(folder, image_cache, image, fields):
+    """Yield a server of such a file that flows have used, and a PostgreSQL."""
+    site = PrefectSite(folder, image_cache)
     assert PROGRAMS is not None
     with postgres_server(PROGRAMS) as database:
         try:
             site.roost.env[URL_SECRET] = database.url
-            site.start(**SQLITE).bring_up()
-            client(site, image, tmp_path, USE)
-            site.write(**POSTGRES)
+            site.start(**fields).bring_up()
+            client(site, image, folder, USE)
             yield site, database
         finally:
             site.daemon.clean()
@@ -215,3 +232,33 @@ def test_a_move_that_fails_its_gate_comes_back_to_the_volume_and_succeeds_later(
     site.roost.run(*MIGRATE)
     assert writer.lost() == set()
     assert site.roost.json("plan", NAME, "--local")["steps"] == []
+
+
+@pytest.mark.slow
+def test_a_used_server_moves_from_postgres_to_a_volume_with_every_row_and_goes_on(
+    moving_back, image, tmp_path
+):
+    site, database = moving_back
+    until(lambda: last_scheduled(site))
+    before, last = answers(site), last_scheduled(site)
+
+    planned = site.roost.run("plan", NAME, "--local", expect=3)
+    with writing(site) as writer:
+        moved = site.roost.run(*MIGRATE_BACK)
+        until(lambda: len(writer.acknowledged) > 5)
+
+    assert "`roost migrate" in planned.stdout + planned.stderr
+    after = answers(site)
+    for path, entries in before.items():
+        known = {key(entry) for entry in entries}
+        assert [e for e in after[path] if key(e) in known] == entries, path
+    assert writer.lost() == set()
+    assert client(site, image, tmp_path, READ_BLOCK).strip() == "s3cret-of-a-block"
+    until(lambda: last_scheduled(site) > last)
+    assert site.roost.json("plan", NAME, "--local")["steps"] == []
+    assert "the same on both sides" in moved.stderr
+    assert database.password not in moved.stdout + moved.stderr
+    [machine] = site.daemon.call("GET", f"{APP}/machines")
+    assert machine["config"]["mounts"]
+    back = site.roost.run("rollback", NAME, "--to", "1", "--local", expect=3)
+    assert "moved the data to a volume, where clients have written since" in back.stderr

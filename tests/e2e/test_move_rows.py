@@ -5,22 +5,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import signal
-import sqlite3
-import subprocess
 import sys
-from contextlib import closing
 
 import pytest
 
-from helpers.filled_database import EVENTS, LOGS, STATES, fill
+from helpers.database_move import Move
+from helpers.filled_database import EVENTS, LOGS, STATES
 from helpers.postgres import find_programs, postgres_server
-from helpers.prefect_process import free_port
-from helpers.waiting import LIMIT_S, until
+from helpers.waiting import until
 
 PROGRAMS = find_programs()
 RUNS = int(os.environ.get("MOVE_RUNS", "40"))
@@ -44,88 +39,17 @@ pytestmark = [
 ]
 
 
-class Move:
-    """A volume with a filled database, a PostgreSQL, and the program that copies."""
-
-    def __init__(self, image, home, database):
-        self.image, self.home, self.database = image, home, database
-        self.file = home / "prefect.db"
-        self.processes = []
-        shutil.copyfile(image.folder / "baked" / "prefect.db", self.file)
-        fill(self.file, RUNS)
-
-    def begin(self):
-        """Start the program."""
-        process = subprocess.Popen(
-            [self.image.bin / "python", "server.py", "move-database"],
-            env={
-                "PATH": f"{self.image.bin}:/usr/bin:/bin",
-                "HOME": str(self.home),
-                "LANG": "C.UTF-8",
-                **self.image.env,
-                "IMAGE_ROOT": str(self.image.folder),
-                "PREFECT_HOME": str(self.home),
-                "PREFECT_SERVER_API_PORT": str(free_port()),
-                "ROOST_DATABASE_URL_VARIABLE": "DATABASE_URL",
-                "DATABASE_URL": self.database.url,
-            },
-            cwd=self.image.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.processes.append(process)
-        return process
-
-    def run(self, code):
-        """Run the program, check its exit code, and return what it printed."""
-        process = self.begin()
-        printed, _ = process.communicate(timeout=LIMIT_S * 60)
-        assert process.returncode == code, printed
-        assert self.database.password not in printed
-        return printed
-
-    def sql(self, statement):
-        """Run SQL in PostgreSQL; return the first column of what it answers."""
-        command = [PROGRAMS / "psql", self.database.url, "-qAtX", "-v", "ON_ERROR_STOP=1"]
-        done = subprocess.run(
-            [*command, "-c", statement],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LIMIT_S,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.split()
-
-    def counts(self):
-        """Return how many rows PostgreSQL has."""
-        return {table: int(self.sql(f"SELECT count(*) FROM {table}")[0]) for table in COUNTS}
-
-    def change(self, *statements):
-        """Change the database on the volume."""
-        with closing(sqlite3.connect(self.file)) as connection, connection:
-            for statement in statements:
-                connection.execute(statement)
-
-    @property
-    def stage(self):
-        """How far the note on the volume says that the move is."""
-        return json.loads((self.home / "roost-move.json").read_text())["stage"]
-
-
 @pytest.fixture
 def move(image, tmp_path):
     """A volume with a filled database, and an empty PostgreSQL."""
     assert PROGRAMS is not None
     with postgres_server(PROGRAMS) as database:
-        found = Move(image, tmp_path, database)
+        found = Move(image, tmp_path, database, PROGRAMS)
+        found.fill(RUNS)
         try:
             yield found
         finally:
-            for process in found.processes:
-                process.kill()
-                process.wait()
+            found.close()
 
 
 def tables_in(printed):
@@ -144,7 +68,7 @@ def test_every_row_is_there_and_a_copy_may_be_repeated_but_not_over_the_data_of_
     printed = move.run(0)
     sys.stdout.write(printed)  # shown by -s
 
-    assert move.counts() == COUNTS
+    assert move.counts(COUNTS) == COUNTS
     assert move.stage == "copied"
     assert f"copied flow_run: {RUNS} rows" in printed
     assert move.sql("SELECT extract(epoch FROM sum(total_run_time)) FROM flow_run") == [
@@ -161,7 +85,7 @@ def test_every_row_is_there_and_a_copy_may_be_repeated_but_not_over_the_data_of_
     said = move.run(1)
 
     assert "the target database is not empty: it has rows in event_resources" in said
-    assert move.counts() == COUNTS
+    assert move.counts(COUNTS) == COUNTS
 
 
 def test_what_cannot_be_copied_is_named_and_a_copy_that_ends_early_leaves_nothing(move):
@@ -191,7 +115,7 @@ def test_what_cannot_be_copied_is_named_and_a_copy_that_ends_early_leaves_nothin
         said = move.run(1)
         assert reason in said
         assert "nothing was written" in said
-        assert set(move.counts().values()) == {0}
+        assert set(move.counts(COUNTS).values()) == {0}
         assert move.stage == "copying"
         move.sql("DROP FUNCTION spoil CASCADE")
 
@@ -201,9 +125,9 @@ def test_what_cannot_be_copied_is_named_and_a_copy_that_ends_early_leaves_nothin
     process.send_signal(signal.SIGKILL)
     process.communicate()
     move.run(0)
-    assert move.counts() == COUNTS
+    assert move.counts(COUNTS) == COUNTS
 
     older = older_revision(move.image)
     move.sql(f"UPDATE alembic_version SET version_num = '{older}'")
     assert "the schema of another Prefect version" in move.run(1)
-    assert move.counts() == COUNTS
+    assert move.counts(COUNTS) == COUNTS

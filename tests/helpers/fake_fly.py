@@ -356,7 +356,8 @@ class FakeFly:
         self.machines[key]["state"] = "started"
         checks = self.machines[key]["config"].get("checks") or {}
         self.machines[key]["checks"] = [{"name": name, "status": "passing"} for name in checks]
-        if "move-database" in self.machines[key]["config"].get("init", {}).get("cmd", ()):
+        command = self.machines[key]["config"].get("init", {}).get("cmd", ())
+        if {"move-database", "move-to-volume"} & set(command):
             self._copy(self.machines[key])
 
     def _copy(self, machine: Json) -> None:

@@ -75,33 +75,16 @@ class Copier:
         if machine.state in start_stop.SUSPENDED:
             # Resumed, it stops in order and saves what it has only in memory.
             await start_stop.start(self.fly, self.app, machine.id, nonce)
-        config = copier_config(step.config, machine)
+        config = copier_config(step.config, machine.metadata)
         copier = await self.send(replace(step, skip_launch=False), config)
         if machine.state not in LAUNCHED and machine.state not in start_stop.SUSPENDED:
             await start_stop.start(self.fly, self.app, machine.id, nonce, machine.config)
-        result = await self._outcome(copier)
+        result = await outcome(self.fly, self.app, copier)
         if result.error:
             await self._put_back(step, copier, former, nonce)
             raise self._failed(result.error, back=former is not None)
-        self._show(result)
+        show(result, self.notice)
         return copier.instance_id
-
-    async def _outcome(self, copier: Machine) -> CopyResult:
-        """Wait until the machine has ended, and return what it found."""
-        now, patience = anyio.current_time, 0.0
-        with anyio.move_on_after(LIMIT_S):
-            while True:
-                machine = await self.fly.get_machine(self.app, copier.id)
-                if machine is None or machine.instance_id != copier.instance_id:
-                    return CopyResult(error="somebody else changed the machine meanwhile")
-                down = machine.state in DOWN
-                if (found := copy_result(machine)) and down:
-                    return found
-                patience = (patience or now() + SHOWS_WITHIN_S) if down else 0.0
-                if patience and now() > patience:
-                    return _ending(machine)
-                await anyio.sleep(POLL_S)
-        return CopyResult(error=f"the copy did not end within {LIMIT_S / 60:.0f} minutes")
 
     async def _put_back(
         self, step: UpdateMachine, copier: Machine, former: Json | None, nonce: str
@@ -126,16 +109,36 @@ class Copier:
             advice=f"Correct that, and try again: {Command('migrate', self.environment, '--to', 'postgres')}",
         )
 
-    def _show(self, result: CopyResult) -> None:
-        if not result.tables:
-            self.notice("the database was copied; the machine's log has the number of rows")
-            return
-        rows = sum(table.rows for table in result.tables)
-        self.notice(f"{rows} rows copied in {result.seconds:g} s; the same on both sides:")
-        filled = [table for table in result.tables if table.rows]
-        width = max((len(table.name) for table in filled), default=0)
-        for table in filled:
-            self.notice(f"  {table.name:<{width}} {table.rows:>10} rows  {table.digest}")
+
+async def outcome(fly: FlyClient, app: str, copier: Machine) -> CopyResult:
+    """Wait until a machine that copies has ended, and return what it found."""
+    now, patience = anyio.current_time, 0.0
+    with anyio.move_on_after(LIMIT_S):
+        while True:
+            machine = await fly.get_machine(app, copier.id)
+            if machine is None or machine.instance_id != copier.instance_id:
+                return CopyResult(error="somebody else changed the machine meanwhile")
+            down = machine.state in DOWN
+            if (found := copy_result(machine)) and down:
+                return found
+            patience = (patience or now() + SHOWS_WITHIN_S) if down else 0.0
+            if patience and now() > patience:
+                return _ending(machine)
+            await anyio.sleep(POLL_S)
+    return CopyResult(error=f"the copy did not end within {LIMIT_S / 60:.0f} minutes")
+
+
+def show(result: CopyResult, notice: Notice) -> None:
+    """Print the tables that were copied, with their rows."""
+    if not result.tables:
+        notice("the database was copied; the machine's log has the number of rows")
+        return
+    rows = sum(table.rows for table in result.tables)
+    notice(f"{rows} rows copied in {result.seconds:g} s; the same on both sides:")
+    filled = [table for table in result.tables if table.rows]
+    width = max((len(table.name) for table in filled), default=0)
+    for table in filled:
+        notice(f"  {table.name:<{width}} {table.rows:>10} rows  {table.digest}")
 
 
 def former_config(machine: Machine) -> Json | None:

@@ -15,7 +15,7 @@ from roost.apply.create_once import Creations
 from roost.apply.restore_replacement import Replacement, wait_until_filled
 from roost.apply.restore_undo import Undo
 from roost.apply.snapshots import Snapshots
-from roost.apply.verdict import GateResult
+from roost.apply.verdict import GateResult, Proof
 from roost.apply.work import LEASE_TTL_S, Work
 from roost.errors import (
     ChangedMeanwhileError,
@@ -90,13 +90,11 @@ class Restorer:
         state, live = await self._look()
         if state is None:
             old = self._only_machine(live)
-            await self.snapshots.check_database(old)
-            if message := check_version(backup, old, self.desired):
-                self.work.notice(message)
-            state = await self._begin(backup, old, live)
+            await self._check_source(old, backup)
+            state = await self._begin(backup.snapshot, old, live)
         elif state.journal.snapshot != backup.snapshot:
             raise UnappliableError(
-                f"A restore of {state.journal.snapshot} was interrupted.",
+                f"Another change was interrupted: {state.journal.what}.",
                 where=self.desired.environment,
                 advice=f"Finish it first: {Command('apply', self.desired.environment)}",
             )
@@ -118,10 +116,10 @@ class Restorer:
         why = state.journal.why or "It was interrupted before its machine was created."
         result = await self._undo.undo(state, why, fresh=not state.journal.why)
         if not result.good:
-            raise await self._undo.not_undone(why, result.why)
+            raise await self._undo.not_undone(state.journal, why, result.why)
         if state.journal.why:
             raise self._undo.undone(state.journal, why)
-        self.work.notice(f"the interrupted restore of {state.journal.snapshot} was undone")
+        self.work.notice(f"{state.journal.what}, which was interrupted, is undone")
 
     async def confirm(self, volume: str, machine: Machine) -> None:
         """Remove a volume that a restore retained.
@@ -182,11 +180,17 @@ class Restorer:
             )
         return ours[0]
 
-    async def _begin(self, backup: Backup, old: Machine, live: Live) -> Restoring:
+    async def _check_source(self, old: Machine, backup: Backup) -> None:
+        """Check that the server's data is on its volume, and that its Prefect reads the snapshot."""
+        await self.snapshots.check_database(old)
+        if message := check_version(backup, old, self.desired):
+            self.work.notice(message)
+
+    async def _begin(self, snapshot: str, old: Machine, live: Live) -> Restoring:
         """Write the journal: the first change, so that a later run finds what was begun."""
         known = releases_on([old])
         journal = Journal(
-            snapshot=backup.snapshot,
+            snapshot=snapshot,
             number=known[-1].number + 1 if known else 1,
             at=self.now(),
             before=tuple(volume.id for volume in live.volumes),
@@ -226,7 +230,8 @@ class Restorer:
             # From here on clients may have written to the new volume, so a failure undoes nothing.
             await self._write_good(state, backup)
             results = result.results
-        self.work.notice(f"remove the old machine {state.old.id}; its volume is kept")
+        kept = "; its volume is kept" if state.old.mounted_volume else ""
+        self.work.notice(f"remove the old machine {state.old.id}{kept}")
         nonce = await self.work.leases.hold(state.old.id)
         await self.work.fly.destroy_machine(self.app, state.old.id, nonce)
         return results
@@ -239,7 +244,16 @@ class Restorer:
         await wait_until_filled(self.work.fly, self.app, volume.id)
         state = replace(state, volume=volume, old=await self._stop_old(state.old))
         new = state.new or await self._replacement.make_machine(state, volume, backup)
+        new = await self._filled(state, new)
         return replace(state, new=new), await self._run_gate(new)
+
+    async def _filled(self, _state: Restoring, new: Machine) -> Machine:
+        """Return the new machine once its volume has the data, which Fly has filled already."""
+        return new
+
+    def _proof_of(self, _machine: Machine) -> Proof:
+        """Return how the server is proved on this machine."""
+        return self.snapshots.proof
 
     async def _write_good(self, state: Restoring, backup: Backup | None) -> None:
         """Record the new machine's release as good; a later run can then only finish the restore."""
@@ -264,7 +278,7 @@ class Restorer:
     async def _run_gate(self, machine: Machine) -> GateResult:
         """Run the gate; restart the machine once if it fails, as an apply does."""
         version = machine.metadata.get(VERSION_KEY, "")
-        proof, machines = self.snapshots.proof, {machine.id: machine.instance_id}
+        proof, machines = self._proof_of(machine), {machine.id: machine.instance_id}
         result = await proof.run_gate(machines, version, (machine,))
         if result.good or (result.died and not result.opened):
             return result

@@ -17,7 +17,7 @@ from roost.plan.live import Live, read_live
 from roost.plan.ownership import slot_of
 from roost.plan.releases import Release, current, draft, releases_on
 from roost.plan.restore import Restoring, goes_back, moved_config, restore_release, restoring
-from roost.plan.steps import CreateVolume
+from roost.plan.steps import CreateVolume, Json
 from roost.plan.volumes import create_volume
 
 READY_LIMIT_S = 600
@@ -46,7 +46,8 @@ class Replacement:
 
     async def make_volume(self, state: Restoring, backup: Backup | None) -> Volume:
         """Create the volume from the snapshot, or find the one that a lost answer created."""
-        self.work.notice(f"create a volume from the snapshot {state.journal.snapshot}")
+        source = "" if state.journal.is_move else f" from the snapshot {state.journal.snapshot}"
+        self.work.notice(f"create a volume{source}")
         step = self.volume_step(state.journal.snapshot, backup)
         try:
             return await self.work.fly.create_volume(self.app, step.fields)
@@ -70,7 +71,7 @@ class Replacement:
         """Create the machine, or find the one that a lost answer created."""
         name = f"{slot_of(state.old)}-r{state.journal.number}"
         self.work.notice(f"create the machine {name}")
-        config = moved_config(state, volume.id, self.record(state, backup))
+        config = self.config(state, volume.id, backup)
         try:
             machine = await self.work.fly.create_machine(
                 self.app, name, state.old.region, config, lease_ttl_s=LEASE_TTL_S
@@ -84,6 +85,10 @@ class Replacement:
         if machine.nonce:
             await self.work.leases.hold(machine.id, machine.nonce)
         return machine
+
+    def config(self, state: Restoring, volume: str, backup: Backup | None) -> Json:
+        """Return the new machine's config."""
+        return moved_config(state, volume, self.record(state, backup))
 
     def record(self, state: Restoring, backup: Backup | None) -> Release:
         """Return the release record that the new machine carries."""

@@ -11,6 +11,7 @@ from roost.apply.live_description import describe_live
 from roost.apply.verdict import GateResult
 from roost.apply.work import Work
 from roost.errors import (
+    DatabaseMoveError,
     FlyConflictError,
     GateFailedError,
     NotRolledBackError,
@@ -58,9 +59,9 @@ class Undo:
         try:
             result = await self.undo(state, why, fresh=fresh)
         except RoostError as error:
-            raise await self.not_undone(why, error.message) from error
+            raise await self.not_undone(state.journal, why, error.message) from error
         if not result.good:
-            raise await self.not_undone(why, result.why)
+            raise await self.not_undone(state.journal, why, result.why)
         raise self.undone(state.journal, why)
 
     async def undo(self, state: Restoring, why: str, *, fresh: bool) -> GateResult:
@@ -74,7 +75,9 @@ class Undo:
                 deleted; otherwise clients may have written to it, and it is retained.
         """
         fly, old = self.work.fly, state.old
-        self.work.notice(f"restore failed, start the old machine {old.id} again: {why}")
+        self.work.notice(
+            f"{state.journal.what} failed, start the old machine {old.id} again: {why}"
+        )
         if not state.journal.why:
             failed = replace(state.journal, why=bare(why)[:LONGEST_REASON])
             await fly.patch_metadata(self.app, old.id, failed.entry())
@@ -120,29 +123,41 @@ class Undo:
         """Delete the journal of a restore whose volume Fly refused to create; return the error."""
         await self.work.fly.delete_metadata(self.app, state.old.id, JOURNAL_KEY)
         environment = self.desired.environment
+        if state.journal.is_move:
+            return UnappliableError(
+                f"No volume can be created: {error.cause}",
+                where=environment,
+                advice="Nothing was changed.",
+            )
         return UnappliableError(
             f"No volume can be created from the snapshot {state.journal.snapshot}: {error.cause}",
             where=environment,
             advice=f"Nothing was changed. List the backups: `{Command('backups', environment)}`.",
         )
 
-    def undone(self, journal: Journal, why: str) -> GateFailedError:
-        """Return the error for a restore that failed and was undone."""
+    def undone(self, journal: Journal, why: str) -> RoostError:
+        """Return the error for a restore or a move that failed and was undone."""
         environment = self.desired.environment
+        if journal.is_move:
+            return DatabaseMoveError(
+                f"The data was not moved to a volume: {why.rstrip('.')}. The server serves its PostgreSQL again and passed the gate.",
+                where=environment,
+                advice=f"Correct that, and try again: {journal.again(environment)}",
+            )
         return GateFailedError(
             f"The restore failed: {why} The old machine serves its own data again and passed the gate.",
             where=environment,
             advice=(
-                f"To try again: `{Command('restore', environment, '--snapshot', journal.snapshot)}`, "
+                f"To try again: `{journal.again(environment)}`, "
                 f"or with another one of `{Command('backups', environment)}`."
             ),
         )
 
-    async def not_undone(self, why: str, reason: str) -> NotRolledBackError:
-        """Return the error for a restore that failed and could not be undone."""
+    async def not_undone(self, journal: Journal, why: str, reason: str) -> NotRolledBackError:
+        """Return the error for a restore or a move that failed and could not be undone."""
         live = await read_live(self.work.fly, self.app)
         return NotRolledBackError(
-            f"The restore failed: {why} The old machine does not serve again: {reason}\n"
+            f"The {'move' if journal.is_move else 'restore'} failed: {why} The old machine does not serve again: {reason}\n"
             f"{describe_live(self.desired, live)}\n",
             where=self.desired.environment,
             advice=f"No data was removed. To try again: {Command('apply', self.desired.environment)}",

@@ -71,7 +71,8 @@ def migrate(
     environment: Environment,
     *,
     to: Annotated[
-        str, typer.Option("--to", metavar="BACKEND", help="Where the data goes: postgres.")
+        str,
+        typer.Option("--to", metavar="BACKEND", help="Where the data goes: postgres or sqlite."),
     ] = "",
     confirm: Annotated[
         str, typer.Option(metavar="VOLUME", help="Remove the volume that a move kept.")
@@ -79,7 +80,7 @@ def migrate(
     local: Local = False,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Move the data from the volume to PostgreSQL.
+    """Move the data from the volume to PostgreSQL, or back.
 
     The file must ask for it. Every row is copied and compared, and the server is proved there.
     """

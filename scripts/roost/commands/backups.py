@@ -17,7 +17,13 @@ from roost.commands import postgres_backups
 from roost.commands.postgres_backups import uses_postgres
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
-from roost.errors import ChangedMeanwhileError, DrillFailedError, ExitCode, UsageError
+from roost.errors import (
+    ChangedMeanwhileError,
+    DrillFailedError,
+    ExitCode,
+    UnappliableError,
+    UsageError,
+)
 from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
 from roost.operations.applying import apply_planned, restorer_of
@@ -196,6 +202,12 @@ async def restore(
         if not data.ours:
             return await _restore_from_nothing(context, data, target, snapshot, as_json=as_json)
         under_way = restoring(planned.desired, planned.live)
+        if under_way and under_way.journal.is_move:
+            raise UnappliableError(
+                f"Another change was interrupted: {under_way.journal.what}.",
+                where=name,
+                advice=f"Finish it first: {Command('apply', name)}",
+            )
         wanted = snapshot or (under_way.journal.snapshot if under_way else "")
         chosen = choose(await data.backups(), wanted, name)
         made = f" of {chosen.at} ({chosen.why})" if chosen.at else ""

@@ -1,7 +1,8 @@
-"""`roost migrate`: move a server's data from its volume to PostgreSQL, and confirm that."""
+"""`roost migrate`: move a server's data from its volume to PostgreSQL, or back; confirm the former."""
 
 from __future__ import annotations
 
+from roost.commands.migrate_to_volume import move_to_volume
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import PostgresDatabase
 from roost.errors import ChangedMeanwhileError, ExitCode, UnappliableError, UsageError
@@ -17,23 +18,26 @@ from roost.plan.ownership import our_machines
 from roost.plan.releases import current, releases_on
 from roost.report.text import plan_report
 
-_TARGET = "postgres"
+_TARGET, _BACK = "postgres", "sqlite"
 _EXAMPLE = "database: {backend: postgres, url_secret: DATABASE_URL}"
 
 
 async def migrate(context: Context, name: str, *, to: str, local: bool, as_json: bool) -> ExitCode:
-    """Move the data to the PostgreSQL that the file names; continue a move that was interrupted.
+    """Move the data to what the file names; continue a move that was interrupted.
 
     Raises:
-        UsageError: the file does not ask for PostgreSQL, or there is nothing to move.
+        UsageError: the file does not ask for that, or there is nothing to move.
         DatabaseMoveError: the database cannot be copied; the server has its former config back.
         GateError: the server failed its gate on PostgreSQL.
     """
+    if to == _BACK:
+        return await move_to_volume(context, name, local=local, as_json=as_json)
     if to != _TARGET:
+        to_postgres, to_volume = (Command("migrate", name, "--to", t) for t in (_TARGET, _BACK))
         raise UsageError(
-            "Data moves from a volume to PostgreSQL, and nowhere else.",
+            "Data moves from a volume to PostgreSQL, or from PostgreSQL to a volume.",
             where=name,
-            advice=f"Move it: {Command('migrate', name, '--to', _TARGET)}",
+            advice=f"Move it: `{to_postgres}`, or `{to_volume}`.",
         )
     file = _postgres_file(context, name)
     async with connect(context, local=local) as target:

@@ -100,7 +100,7 @@ class NotHeldStillError(RoostError):
 
 
 class DatabaseMoveError(RoostError):
-    """The database could not be copied to PostgreSQL; the data is where it was."""
+    """The database could not be moved; the data is where it was."""
 
     word = "database-not-moved"
 

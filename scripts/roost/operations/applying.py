@@ -13,6 +13,7 @@ from functools import partial
 from roost.apply.command_deadline import in_time
 from roost.apply.executor import check_appliable
 from roost.apply.flow_verdict import FlowProof
+from roost.apply.move_to_volume import VolumeMover
 from roost.apply.objects import ObjectsServer
 from roost.apply.objects_step import ObjectsKeeper, objects_step
 from roost.apply.redis_verdict import RedisProof
@@ -38,10 +39,11 @@ from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned
 from roost.operations.secret_sources import complete_values, to_generate
 from roost.plan.app_address import internal_name
-from roost.plan.desired import VOLUME_NAME
+from roost.plan.desired import VOLUME_NAME, Desired
 from roost.plan.document import Json
 from roost.plan.flow_machine import stop_s
 from roost.plan.redis_machine import PORT
+from roost.plan.restore import restoring
 from roost.plan.steps import SetSecrets
 from roost.prefect.flow_server_checks import FlowServerSubject
 from roost.prefect.probe import CheckResult
@@ -101,7 +103,9 @@ async def settle(context: Context, target: Target, planned: Planned) -> None:
         NotRolledBackError: it failed, and the old server fails, too.
     """
     await target.check_reach(planned.file)
-    context.progress.print("A restore was interrupted; it is finished first.")
+    state = restoring(planned.desired, planned.live)
+    what = state.journal.what if state else "a restore"
+    context.progress.print(f"Finish first what was interrupted: {what}.")
     async with restorer_of(context, target, planned) as restorer:
         await restorer.settle()
 
@@ -110,7 +114,27 @@ async def settle(context: Context, target: Target, planned: Planned) -> None:
 async def restorer_of(
     context: Context, target: Target, planned: Planned
 ) -> AsyncIterator[Restorer]:
-    """Yield the restorer of the environment's data; release its leases at the end."""
+    """Yield the restorer of the environment's data, or what moves them; release its leases at the end."""
+    state = restoring(planned.desired, planned.live)
+    kind = VolumeMover if state and state.journal.is_move else Restorer
+    async with _changing(context, target, planned, "restore") as given:
+        yield kind(*given)
+
+
+@asynccontextmanager
+async def volume_mover(
+    context: Context, target: Target, planned: Planned
+) -> AsyncIterator[VolumeMover]:
+    """Yield what moves the environment's data to a volume; release its leases at the end."""
+    async with _changing(context, target, planned, "migrate") as given:
+        yield VolumeMover(*given)
+
+
+@asynccontextmanager
+async def _changing(
+    context: Context, target: Target, planned: Planned, command: str
+) -> AsyncIterator[tuple[Work, Snapshots, Desired, str, Callable[[], str]]]:
+    """Yield what a restorer takes; release its leases at the end."""
     # A restore sets no secret; the gate needs the login.
     needs = replace(planned, plan=replace(planned.plan, steps=()))
     auth = secret_values(context, target, needs).get(AUTH_SECRET)
@@ -122,14 +146,14 @@ async def restorer_of(
     snapshots = Snapshots(
         proof_of(context, target, planned, auth), notice, volume.name if volume else VOLUME_NAME
     )
-    doing = lease_description("restore", context.environ)
+    doing = lease_description(command, context.environ)
     async with (
         in_time(planned.file.name),
         lease_holder(target.fly, planned.desired.app, notice, doing) as leases,
     ):
         work = Work(target.fly, leases, {}, notice)
         git = commit_of(context.environ, planned.file.path.parent)
-        yield Restorer(work, snapshots, planned.desired, git, moment)
+        yield work, snapshots, planned.desired, git, moment
 
 
 def moment() -> str:

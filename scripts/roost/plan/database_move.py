@@ -35,6 +35,7 @@ RESULT_KEY = "roost_move"
 """The metadata entry with the result of a copy (deploy/roost_server/move_database.py)."""
 # The image's own command, with the argument that copies the database and exits (deploy/server.py).
 COMMAND = ("python", "server.py", "move-database")
+BACK_COMMAND = ("python", "server.py", "move-to-volume")
 _SQLITE, _POSTGRES = "sqlite", "postgres"
 _HOME, _HOME_WITHOUT_VOLUME = "PREFECT_HOME", "/tmp/prefect"  # noqa: S108 - the machine's own
 _MOST_WORDS = 4_000
@@ -66,7 +67,8 @@ class CopyResult:
 
 def is_copier(config: Json | None) -> bool:
     """Return whether a machine of this config copies its database instead of serving."""
-    return ((config or {}).get("init") or {}).get("cmd") == list(COMMAND)
+    command = ((config or {}).get("init") or {}).get("cmd")
+    return command in (list(COMMAND), list(BACK_COMMAND))
 
 
 def is_moved(config: Json | None) -> bool:
@@ -111,16 +113,19 @@ def move_items(desired: Desired, ours: Mapping[str, Machine], *, back: bool) -> 
         yield from _returning(desired, ours)
 
 
-def copier_config(config: Json, live: Machine) -> Json:
+def copier_config(
+    config: Json, metadata: Mapping[str, str], command: tuple[str, ...] = COMMAND
+) -> Json:
     """Return the config of a machine that copies its database once, and turns its clients away.
 
     A request neither starts nor stops it.
 
     Args:
         config: what the machine gets after the copy, with its volume.
-        live: the machine now; its metadata stays, without the result of an earlier copy.
+        metadata: of the machine now; it stays, without the result of an earlier copy.
+        command: what copies.
     """
-    metadata = {key: value for key, value in live.metadata.items() if key != RESULT_KEY}
+    metadata = {key: value for key, value in metadata.items() if key != RESULT_KEY}
     return {
         "image": config["image"],
         "guest": config["guest"],
@@ -131,7 +136,7 @@ def copier_config(config: Json, live: Machine) -> Json:
             for service in config["services"]
         ],
         "stop_config": config["stop_config"],
-        "init": {"cmd": list(COMMAND)},
+        "init": {"cmd": list(command)},
         "restart": {"policy": "no"},
         "metadata": metadata,
     }
@@ -261,5 +266,6 @@ def _returning(desired: Desired, ours: Mapping[str, Machine]) -> Iterator[Refusa
                 "the data was moved to PostgreSQL, and the file asks for the database on the volume, "
                 "which is from before",
                 "Set database.backend back to postgres. While the move is not proved, "
-                f"`{Command('rollback', desired.environment)}` undoes it.",
+                f"`{Command('rollback', desired.environment)}` undoes it. To move the data to a new "
+                f"volume: `{Command('migrate', desired.environment, '--to', 'sqlite')}`.",
             )

@@ -294,9 +294,9 @@ def is_older(release: Release, later: Release) -> bool:
 
 
 def on_left_database(release: Release, later: Release) -> bool:
-    """Return whether a release serves the file on the volume, and a later one moved to PostgreSQL."""
+    """Return whether a release serves another database than a later one, to which the data moved."""
     have, then = named_database(release.config), named_database(later.config)
-    return have != "postgres" and then == "postgres"
+    return (have == "postgres") != (then == "postgres")
 
 
 def failed_like(releases: Iterable[Release], wanted: str) -> Release | None:

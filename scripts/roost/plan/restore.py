@@ -26,6 +26,8 @@ from roost.plan.steps import Json, Refusal
 from roost.prefect.versions import parse_version
 
 JOURNAL_KEY = "roost_restore"
+FROM_POSTGRES = "postgres"
+"""In the place of a snapshot's id: the data comes from the server's PostgreSQL (plan/volume_move.py)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Journal:
     """The journal of a restore, written with its first change.
 
     Args:
-        snapshot: id of the snapshot that is restored.
+        snapshot: id of the snapshot that is restored, or FROM_POSTGRES.
         number: number of the release that the restore makes.
         at: when it began, as RFC 3339.
         safety: id of the snapshot of the data in use; empty until it is taken.
@@ -47,6 +49,24 @@ class Journal:
     safety: str = ""
     before: tuple[str, ...] = ()
     why: str = ""
+
+    @property
+    def is_move(self) -> bool:
+        """Whether the data moves from PostgreSQL to a volume, instead of coming from a snapshot."""
+        return self.snapshot == FROM_POSTGRES
+
+    @property
+    def what(self) -> str:
+        """What it is the journal of, for a sentence."""
+        if self.is_move:
+            return "a move from PostgreSQL to a volume"
+        return f"a restore of the snapshot {self.snapshot}"
+
+    def again(self, environment: str) -> Command:
+        """Return the command that does the same."""
+        if self.is_move:
+            return Command("migrate", environment, "--to", "sqlite")
+        return Command("restore", environment, "--snapshot", self.snapshot)
 
     def entry(self) -> dict[str, str]:
         """Return the metadata entry with the journal."""
@@ -105,10 +125,13 @@ def mount_name(machine: Machine) -> str:
 
 def refusal(desired: Desired, state: Restoring) -> Refusal:
     """Return the refusal for a restore that was interrupted."""
+    environment = desired.environment
+    again = state.journal.again(environment)
+    goes_on = again if state.journal.is_move else Command("restore", environment)
     return Refusal(
         f"machine/{slot_of(state.old)}",
-        f"a restore of the snapshot {state.journal.snapshot} was interrupted",
-        f"`{Command('restore', desired.environment)}` continues it; `{Command('apply', desired.environment)}` finishes or undoes it.",
+        f"{state.journal.what} was interrupted",
+        f"`{goes_on}` continues it; `{Command('apply', environment)}` finishes or undoes it.",
     )
 
 

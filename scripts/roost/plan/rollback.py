@@ -8,7 +8,7 @@ from roost.errors import UnappliableError, UsageError
 from roost.errors.command import Command
 from roost.plan.allow_retry import find_release
 from roost.plan.database_move import with_kept_volume
-from roost.plan.desired import OVERRIDE_KEY, Desired
+from roost.plan.desired import OVERRIDE_KEY, Desired, named_database
 from roost.plan.ignored import adopt
 from roost.plan.live import Live
 from roost.plan.objects_record import record_on
@@ -73,17 +73,20 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
 
 
 def _check_database(environment: str, releases: Releases, release: Release) -> None:
-    """Refuse a release whose database was left: clients have written to PostgreSQL since.
+    """Refuse a release whose database was left: clients have written to the other one since.
 
     Raises:
-        UnappliableError: the server was proved on PostgreSQL after that release.
+        UnappliableError: the server was proved on the other database after that release.
     """
     later = (r for r in releases if r.was_proved and on_left_database(release, r))
     moved = next((r for r in later if r.number > release.number), None)
     if moved is not None:
+        left, found = "the database on the volume", "PostgreSQL"
+        if named_database(release.config) == "postgres":
+            left, found = "PostgreSQL", "a volume"
         raise UnappliableError(
-            f"Release {release.number} serves the database on the volume, and release {moved.number} "
-            "moved the data to PostgreSQL, where clients have written since; that would be lost.",
+            f"Release {release.number} serves {left}, and release {moved.number} "
+            f"moved the data to {found}, where clients have written since; that would be lost.",
             where=environment,
             advice=f"Choose a later release: `{Command('releases', environment)}`.",
         )

@@ -8,7 +8,7 @@ from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import retained_volumes
 from roost.plan.database_move import is_moved, kept_volume_notes
-from roost.plan.desired import Desired, DesiredVolume
+from roost.plan.desired import Desired, DesiredVolume, named_database
 from roost.plan.disk_usage import fullness_notes
 from roost.plan.live import Live
 from roost.plan.ownership import candidate_volumes
@@ -38,7 +38,7 @@ def compare_volumes(
     elif candidates:
         yield _ambiguous(desired, candidates)
     elif ours:
-        yield _unusable(ours)
+        yield _unusable(desired.environment, ours)
     else:
         yield create_volume(desired, desired.volume)
     kept = retained_volumes(ours.values())
@@ -132,7 +132,7 @@ def _ambiguous(desired: Desired, candidates: tuple[Volume, ...]) -> Refusal:
     )
 
 
-def _unusable(ours: Mapping[str, Machine]) -> Refusal:
+def _unusable(environment: str, ours: Mapping[str, Machine]) -> Refusal:
     """Refuse to add a volume: a machine keeps the mounts that it was created with."""
     if any(machine.mounted_volume for machine in ours.values()):
         return Refusal(
@@ -145,6 +145,12 @@ def _unusable(ours: Mapping[str, Machine]) -> Refusal:
             "volume/data",
             "which volume the machine mounts is unknown while its host does not answer",
             "Wait for Fly to repair it (status.flyio.net), then plan again.",
+        )
+    if any(named_database(machine.config or {}) == "postgres" for machine in ours.values()):
+        return Refusal(
+            "volume/data",
+            "the server's data is in PostgreSQL, and the file now asks for a volume",
+            f"Move the data to a new volume: `{Command('migrate', environment, '--to', 'sqlite')}`.",
         )
     return Refusal(
         "volume/data",

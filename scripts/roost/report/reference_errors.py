@@ -81,7 +81,7 @@ REMEDIES = {
     "rehearsal-failed": "Read the failed check in the comment; reproduce it with "
     f"`{Command('rehearse', 'ENV')}`.",
     "database-not-moved": "Correct what the message names in the data or at the database. The server "
-    "serves the database on its volume; apply again to try again.",
+    "serves the database that it had before; run the same command again.",
     # Backups
     "snapshot": "See `fly volumes snapshots list`, then run the command again.",
     "other-database": "Remove the setting or secret that names another database.",

@@ -373,7 +373,7 @@ def test_another_backup_waits_until_a_restore_that_was_cut_short_is_ended(world)
         run = run_restore(world, lambda restorer: restorer.restore(backup("vs_other")))
 
         assert isinstance(run.error, UnappliableError)
-        assert "A restore of vs_backup was interrupted." in str(run.error)
+        assert "was interrupted: a restore of the snapshot vs_backup." in str(run.error)
 
 
 def test_a_kept_volume_goes_when_it_is_confirmed_and_no_other(world):

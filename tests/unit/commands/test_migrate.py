@@ -72,14 +72,63 @@ def test_a_server_that_fails_its_gate_on_postgres_serves_its_volume_again(asked,
     assert "ROOST_DATABASE_URL_VARIABLE" not in machine["config"]["env"]
 
 
-@pytest.mark.parametrize("to", ["sqlite", ""])
-def test_data_goes_to_postgres_alone(asked, fly, to):
+@pytest.mark.parametrize(
+    ("to", "said"), [("sqlite", "The file does not ask for a volume"), ("", "or from PostgreSQL")]
+)
+def test_data_goes_where_the_file_says(asked, fly, to, said):
     fly.asked.clear()
 
     found = asked("migrate", "staging", "--to", to)
 
-    assert found.code == 3
+    assert (found.code, said in found.err) == (3, True)
     assert fly.asked == []
+
+
+@pytest.fixture
+def there(roost, rewrite, monkeypatch):
+    """The command line, with a server on PostgreSQL whose file asks for a volume now."""
+    monkeypatch.setattr(copy_database, "POLL_S", 0)
+    monkeypatch.setattr(trial, "POLL_S", 0)
+    monkeypatch.setenv("DATABASE_URL", URL)
+    rewrite(POSTGRES)
+    assert roost("apply", "staging").code == 0
+    rewrite(secrets=[AUTH_SECRET])
+    return roost
+
+
+def test_the_data_moves_to_a_new_volume_and_there_is_no_way_back_once_clients_wrote(there, fly):
+    planned = there("plan", "staging")
+    assert "Move the data to a new volume" in planned.out + planned.err
+
+    moved = there("migrate", "staging", "--to", "sqlite")
+
+    assert moved.code == 0, moved.err
+    assert "The PostgreSQL is as it was" in moved.out
+    [machine] = fly.machines.values()
+    assert machine["config"]["mounts"][0]["volume"] in fly.volumes
+    assert json.loads(there("plan", "staging", "--json").out)["steps"] == []
+    back = there("rollback", "staging", "--to", "1")
+    assert back.code == 3
+    assert "moved the data to a volume, where clients have written since" in back.err
+    again = there("migrate", "staging", "--to", "sqlite")
+    assert (again.code, "no server here whose data is in PostgreSQL" in again.err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"prefect": {"version": "3.9.1"}}, "the version of Prefect change"),
+        ({"region": "ams"}, "The machine is in"),
+    ],
+    ids=["upgrade", "region"],
+)
+def test_a_move_to_a_volume_with_something_else_is_refused(there, fly, rewrite, fields, said):
+    rewrite(secrets=[AUTH_SECRET], **fields)
+
+    found = there("migrate", "staging", "--to", "sqlite")
+
+    assert (found.code, said in found.err) == (3, True), found.err
+    assert fly.volumes == {}
 
 
 def test_a_file_that_asks_for_the_volume_is_told_what_to_write(roost):

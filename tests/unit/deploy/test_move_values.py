@@ -15,6 +15,7 @@ from roost_server.move_values import (
     RefusedValueError,
     convert,
     source_text,
+    sqlite_value,
     target_text,
 )
 
@@ -78,6 +79,53 @@ def test_both_sides_of_a_value_are_written_alike(kind, raw, sent, shown):
 
     assert convert(kind, raw) == wanted
     assert source_text(kind, raw) == target_text(kind, shown)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "shown"),
+    [(k, raw, shown) for k, raw, _, shown in VALUES],
+    ids=range(len(VALUES)),
+)
+def test_a_value_that_comes_back_is_what_it_was(kind, raw, shown):
+    back = sqlite_value(kind, shown)
+
+    stored = back.encode() if isinstance(back, str) else back
+    assert source_text(kind, stored) == source_text(kind, raw)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "written"),
+    [
+        (column("timestamptz"), "2026-11-30 12:00:00+00", "2026-11-30 12:00:00.000000"),
+        (column("timestamptz"), "2026-11-30 12:00:00.12+00", "2026-11-30 12:00:00.120000"),
+        (column("interval"), "86400.25", "1970-01-02 00:00:00.250000"),
+        (column("interval"), "-0.000001", "1969-12-31 23:59:59.999999"),
+        (column("bool"), "false", 0),
+        (column("int8"), str(2**63 - 1), 2**63 - 1),
+        (column("float8"), "1e+20", 1e20),
+        (column("uuid"), NUMBER, NUMBER),
+    ],
+    ids=range(8),
+)
+def test_a_value_is_written_to_sqlite_as_prefect_writes_it(kind, shown, written):
+    found = sqlite_value(kind, shown)
+
+    assert (found, type(found)) == (written, type(written))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "why"),
+    [
+        (column("float8"), "NaN", "is NaN"),
+        (column("timestamptz"), "infinity", "is no time"),
+        (column("timestamptz"), "0044-03-15 12:00:00+00 BC", "is no time"),
+        (column("interval"), "1e15", "is a length of time that SQLite cannot keep"),
+    ],
+    ids=range(4),
+)
+def test_a_value_that_sqlite_cannot_keep_is_refused(kind, shown, why):
+    with pytest.raises(RefusedValueError, match=why):
+        sqlite_value(kind, shown)
 
 
 REFUSED = [

@@ -1,0 +1,257 @@
+"""A server's data moves from PostgreSQL to a new volume, and whatever goes wrong, one machine serves."""
+
+from __future__ import annotations
+
+import copy
+from itertools import count
+
+import anyio
+import httpx
+import pytest
+import stamina
+
+from helpers import virtual_time
+from helpers.applying import EveryName, Run, only_kills
+from helpers.environments import POSTGRES
+from helpers.fake_prefect import say
+from helpers.fly_trouble import (
+    KilledError,
+    TroubledFly,
+    is_followed_by_a_kill,
+    is_forestalled_by_a_kill,
+    loses_the_answer,
+)
+from helpers.histories import desired_of
+from helpers.releasing import GIT, NOW, World
+from roost.apply.move_to_volume import VolumeMover
+from roost.apply.snapshots import Snapshots
+from roost.apply.work import Work, lease_holder
+from roost.errors import DatabaseMoveError, RoostError, UnappliableError
+from roost.fly.client import FlyClient
+from roost.plan.backups import retained_volumes
+from roost.plan.database_move import is_copier
+from roost.plan.desired import named_database
+from roost.plan.diff import diff
+from roost.plan.live import read_live
+from roost.plan.restore import JOURNAL_KEY
+from roost.secret_text import SecretText
+
+THERE, BACK = desired_of(POSTGRES), desired_of()
+MIN_CALLS = 12
+KILLS = (is_followed_by_a_kill, is_forestalled_by_a_kill)
+
+
+@pytest.fixture
+def world():
+    """A server on PostgreSQL, whose file asks for a volume now."""
+    found = World()
+    assert found.apply(THERE).error is None
+    found.spoilt, found.let_in = set(), []
+    found.serve = serving(found)
+    return found
+
+
+def serving(world):
+    """Answer as the proxy does: one machine, that is not cordoned, serves the database of its config."""
+
+    async def serve(request):
+        open_ = [m for m in world.fly.machines.values() if not m.get("cordoned")]
+        assert len([m for m in open_ if m["state"] == "started"]) <= 1, "two serve"
+        if not open_ or is_copier(open_[0]["config"]):
+            return say(503)
+        machine = next((m for m in open_ if m["state"] == "started"), open_[0])
+        machine["state"] = "started"
+        if request.url.path == "/roost/open":
+            world.let_in.append(database(machine))
+        spoilt = database(machine) in world.spoilt
+        world.prefect.broken = {("GET", "/"): say(404)} if spoilt else {}
+        return await world.prefect(request)
+
+    return serve
+
+
+def database(machine):
+    """Return the database of a machine's config."""
+    return named_database(machine["config"])
+
+
+def run_move(world, do, desired=BACK, trouble=None):
+    """Have a mover do something; what ends it is in the run's `error`."""
+    run = Run()
+    world.fly.asked.clear()
+
+    async def work():
+        transport = httpx.MockTransport(trouble.answer if trouble else world.fly)
+        with anyio.CancelScope() as scope:
+            if trouble:
+                trouble.scope = scope
+            async with (
+                FlyClient("http://fly.test", SecretText("t"), transport=transport) as client,
+                lease_holder(client, BACK.app, run.notices.append, "roost migrate") as held,
+            ):
+                working = Work(client, held, EveryName(), run.notices.append)
+                snapshots = Snapshots(world.proof(client), run.notices.append)
+                await do(VolumeMover(working, snapshots, desired, GIT, lambda: NOW))
+
+    with stamina.set_testing(True, attempts=3, cap=True):
+        try:
+            virtual_time.run(work)
+        except RoostError as error:
+            run.error = error
+        except KilledError:  # nobody is left to be told
+            pass
+        except BaseExceptionGroup as group:
+            only_kills(group)
+    return run
+
+
+def moving(mover):
+    """Move the data."""
+    return mover.move()
+
+
+def settling(mover):
+    """End what was cut short, as an apply does first."""
+    return mover.settle()
+
+
+def assert_sound(world, desired):
+    """Assert that one machine serves as the file asks, and that nothing is left to do."""
+    [machine] = world.fly.machines.values()
+    assert not machine.get("cordoned")
+    assert not is_copier(machine["config"])
+    assert JOURNAL_KEY not in machine["config"]["metadata"]
+    live = look(world)
+    assert set(world.fly.volumes) <= {
+        live.machines[0].mounted_volume,
+        *retained_volumes(live.machines),
+    }
+    plan = diff(desired, live)
+    assert (plan.steps, plan.refusals) == ((), ())
+
+
+def look(world):
+    """Return what Fly has now."""
+
+    async def read():
+        transport = httpx.MockTransport(world.fly)
+        async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
+            return await read_live(client, BACK.app)
+
+    return virtual_time.run(read)
+
+
+def troubled_runs(world, trouble):
+    """Move once for each call that can go wrong, each time from the same start."""
+    start = copy.deepcopy(world.fly)
+    for nth in count(1):
+        world.fly = copy.deepcopy(start)
+        troubled = TroubledFly(world.fly, trouble, nth)
+        run = run_move(world, moving, trouble=troubled)
+        if not troubled.happened:
+            break
+        world.fly.leave_leases()
+        yield nth, run
+    assert nth > MIN_CALLS, "the trouble met few calls, or none"
+
+
+def test_a_new_machine_copies_while_the_old_one_is_stopped_and_then_serves_its_volume(world):
+    [old] = world.fly.machines
+
+    run = run_move(world, moving)
+
+    assert run.error is None
+    [copier] = world.fly.copies
+    assert copier["init"] == {"cmd": ["python", "server.py", "move-to-volume"]}
+    assert copier["env"]["ROOST_DATABASE_URL_VARIABLE"] == "DATABASE_URL"
+    assert copier["env"]["PREFECT_HOME"] == "/data"
+    assert copier["services"][0]["autostart"] is False
+    [(key, machine)] = world.fly.machines.items()
+    [volume] = world.fly.volumes
+    assert key != old
+    assert machine["config"]["mounts"][0]["volume"] == volume
+    assert "ROOST_DATABASE_URL_VARIABLE" not in machine["config"]["env"]
+    assert world.let_in == ["sqlite"]
+    assert any("1 rows copied" in notice for notice in run.notices)
+    assert_sound(world, BACK)
+
+
+def test_a_copy_that_fails_leaves_the_server_on_its_postgres(world):
+    world.fly.copy_result = {"error": "the volume has 1 MB free, and the data needs up to 2 MB"}
+
+    run = run_move(world, moving)
+
+    assert isinstance(run.error, DatabaseMoveError)
+    assert "needs up to 2 MB. The server serves its PostgreSQL again" in str(run.error)
+    assert "roost migrate staging --to sqlite" in str(run.error)
+    assert world.let_in == ["postgres"]
+    assert_sound(world, THERE)
+
+
+def test_a_server_that_fails_its_gate_on_the_volume_serves_its_postgres_again(world):
+    world.spoilt = {"sqlite"}
+
+    run = run_move(world, moving)
+
+    assert isinstance(run.error, DatabaseMoveError)
+    assert "sqlite" not in world.let_in
+    assert_sound(world, THERE)
+
+
+def test_several_machines_are_refused_before_anything_is_changed(world):
+    [machine] = world.fly.machines.values()
+    other = copy.deepcopy(machine)
+    other["id"] = other["name"] = "m_other"
+    other["config"]["metadata"]["roost_slot"] = "app-2"
+    world.fly.machines["m_other"] = other
+
+    run = run_move(world, moving)
+
+    assert isinstance(run.error, UnappliableError)
+    assert "exactly one machine on PostgreSQL" in str(run.error)
+    assert world.fly.volumes == {}
+
+
+def has_ended(world):
+    """Return whether the server is on its volume, and nothing of the move is left to do."""
+    live = look(world)
+    journals = [m for m in live.machines if JOURNAL_KEY in m.metadata]
+    return not journals and [database(m) for m in world.fly.machines.values()] == ["sqlite"]
+
+
+@pytest.mark.parametrize("ending", [moving, settling])
+@pytest.mark.parametrize("trouble", KILLS, ids=lambda trouble: trouble.__name__)
+def test_after_a_kill_at_any_call_the_next_command_ends_the_move(world, trouble, ending):
+    for nth, _ in troubled_runs(world, trouble):
+        if not has_ended(world):
+            run = run_move(world, ending)
+            assert run.error is None, (nth, run.error)
+        if ending is moving:
+            assert has_ended(world), nth
+        assert_sound(world, BACK if has_ended(world) else THERE)
+
+
+def test_after_a_lost_answer_at_any_call_one_machine_serves_and_the_move_can_be_repeated(world):
+    """Where it was undone, the next command says so once more at most; then the data moves."""
+    for nth, _ in troubled_runs(world, loses_the_answer):
+        for _again in range(3):
+            if has_ended(world):
+                break
+            run_move(world, moving)
+            world.fly.leave_leases()
+        assert has_ended(world), nth
+        assert_sound(world, BACK)
+
+
+def test_a_move_that_was_killed_goes_back_where_the_file_asks_for_postgres_again(world):
+    for nth, _ in troubled_runs(world, is_followed_by_a_kill):
+        live = look(world)
+        if not any(JOURNAL_KEY in m.metadata for m in live.machines) or "sqlite" in world.let_in:
+            world.let_in.clear()
+            continue
+        run = run_move(world, settling, THERE)
+        assert run.error is None, nth
+        [machine] = world.fly.machines.values()
+        assert database(machine) == "postgres", nth
+        assert_sound(world, THERE)
+        world.let_in.clear()
