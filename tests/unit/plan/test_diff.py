@@ -15,6 +15,7 @@ from helpers.pretend_fly import (
     with_machine,
     with_volume_fields,
 )
+from roost.errors.command import Command
 from roost.fly.models import App, Machine, Organization, SecretInfo, Volume
 from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
@@ -417,10 +418,11 @@ def test_sqlite_is_not_left_behind_for_postgres():
     assert "sqlite" in refusal.advice
 
 
-def test_a_machine_without_a_volume_cannot_get_one():
+def test_a_machine_on_postgres_gets_no_volume_and_the_plan_names_the_command_that_moves():
     refusal = only_refusal(plan_from(desired_of(POSTGRES), desired_of(secrets=POSTGRES["secrets"])))
 
-    assert "cannot be added" in refusal.what
+    assert "the server's data is in PostgreSQL" in refusal.what
+    assert str(Command("migrate", "staging", "--to", "sqlite")) in refusal.advice
 
 
 def test_a_free_volume_is_not_taken_while_our_machine_mounts_none():
