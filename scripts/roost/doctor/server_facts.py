@@ -120,6 +120,23 @@ def ends_since_config(machine: Machine) -> Iterator[MachineEvent]:
     yield from waiting
 
 
+def wakes_from_rest(machine: Machine) -> Iterator[float]:
+    """Yield when a machine was started from a sleep, in seconds since the epoch, newest first.
+
+    A start after a failure or after a change is none.
+    """
+    start: float | None = None
+    for event in machine.events:
+        if event.type == "start":
+            start = event.timestamp / 1000
+        elif event.type in NEW_CONFIG:
+            start = None
+        elif start is not None and (event.type == "suspend" or event.exit_event is not None):
+            if event.type == "suspend" or (event.exit_event or {}).get("requested_stop"):
+                yield start
+            start = None
+
+
 def rests_after_failure(machine: Machine) -> bool:
     """Return whether the last thing that a machine did was to end by itself, without another start."""
     for event in machine.events:

@@ -10,7 +10,7 @@ from statistics import median
 
 from roost.doctor.check import Check, State, ok
 from roost.doctor.file_change import set_values
-from roost.doctor.server_facts import DAY_S, HOUR_S, ServerFacts, ends_since_config
+from roost.doctor.server_facts import DAY_S, HOUR_S, ServerFacts, wakes_from_rest
 from roost.environment.fields import format_duration
 from roost.errors.command import Command
 from roost.plan.awake_time import AwakeTime, awake_time
@@ -69,11 +69,10 @@ def sleep_findings(facts: ServerFacts) -> Iterator[Check]:
     """Return whether a server rests, or is woken again and again."""
     if facts.file.environment.scaling.autostop == "off" or not facts.machines:
         return
-    if any(True for machine in facts.machines for _ in ends_since_config(machine)):
-        return  # starts after an exit are no wakes
     now = facts.now.timestamp()
     times = [awake_time(machine, now) for machine in facts.machines]
-    wakes = sorted(at for one in times for at in one.wakes if at > now - DAY_S)
+    starts = (at for machine in facts.machines for at in wakes_from_rest(machine))
+    wakes = sorted(at for at in starts if at > now - DAY_S)
     most = _most_in_an_hour(wakes)
     if most < FLAPS:
         if wakes:

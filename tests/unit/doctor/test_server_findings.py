@@ -273,7 +273,8 @@ def restless(folder, agent, path="/api/flows/filter", count=6, **fields):
         ago = 60 + turn * 360
         events += [event("suspend", "suspended", ago - 50), event("start", "started", ago)]
         wakes.append(Wake(NOW - timedelta(seconds=ago), path, agent, "203.0.113.x"))
-    facts = facts_of(folder, events=[*events, LAUNCHED], state="suspended", **fields)
+    events += [event("suspend", "suspended", 90 + count * 360), event("launch", "created", 5000)]
+    facts = facts_of(folder, events=events, state="suspended", **fields)
     return replace(facts, wakes=tuple(reversed(wakes)))
 
 
@@ -324,6 +325,20 @@ def test_a_server_that_nobody_noted_for_is_still_reported(tmp_path):
     check = only(replace(restless(tmp_path, "x"), wakes=()))
 
     assert "its machine has no note of who woke it" in check.evidence
+
+
+def test_starts_after_failures_that_a_change_ended_are_no_wakes(tmp_path):
+    ends = [
+        each
+        for ago in range(100, 700, 100)
+        for each in (
+            event("start", "started", ago - 5),
+            event("exit", "stopped", ago, **EXITED),
+        )
+    ]
+    events = [event("start", "started", 10), event("update", "started", 20), *ends, LAUNCHED]
+
+    assert faults(replace(facts_of(tmp_path, events=events), answer=Answer("200"))) == []
 
 
 def test_a_few_wakes_and_a_server_that_never_sleeps_are_no_fault(tmp_path):
