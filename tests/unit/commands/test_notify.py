@@ -19,7 +19,7 @@ def server():
 
 
 @pytest.fixture
-def watched(roost, tmp_path):
+def watched(roost, fly, tmp_path):  # noqa: ARG001 - without it a command starts a local Fly
     """The command line, with `staging` telling one address of everything."""
     data = environment_data(app="acme-staging", notify=[{"url_secret": "CHAT"}])
     (tmp_path / "staging.yaml").write_text(yaml.safe_dump(data))
