@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from helpers.fuzzing import FACTOR, THOROUGH
+from helpers.leftovers import kill_leftovers, mark_run
 from helpers.scheduling import GroupScheduling, group_of
 
 LONGEST_ID = 60
@@ -24,6 +25,9 @@ YOUNG_OBJECTS = 10_000
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
 settings.register_profile("thorough", max_examples=100 * FACTOR, database=None, deadline=None)
 settings.load_profile("thorough" if THOROUGH else "same")
+
+
+RUN = mark_run()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +56,20 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         if not item.get_closest_marker("xdist_group") and (group := group_of(item)):
             item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(trylast=True)  # after xdist has ended its workers
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where a test left a process behind."""
+    if hasattr(session.config, "workerinput"):
+        return
+    for left in kill_leftovers(RUN):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(
+                f"\nA process was left running, and is killed now: {left}", red=True
+            )
 
 
 @pytest.hookimpl(optionalhook=True)  # a part of the tests may run without xdist
