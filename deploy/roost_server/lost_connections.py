@@ -13,6 +13,12 @@ from http import HTTPStatus
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
 
+NOT_REPEATED = frozenset({"/api/v2/concurrency_limits/increment-with-lease"})
+"""Paths whose errors stay 500, so that clients do not repeat the request.
+
+Prefect commits the slots of a limit in the database before it stores their lease in the Redis (3.8.8, 3.9.1).
+Where the second fails, nothing frees the slots, and each repetition would take more.
+"""
 _OF_THE_SYSTEM = (ConnectionError, TimeoutError, socket.gaierror)
 # By name, as a server without Redis has no client of it.
 _OF_CLIENTS = frozenset(
@@ -33,6 +39,9 @@ def repeat_lost(app: App) -> App:
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") in NOT_REPEATED:
+            await app(scope, receive, send)
+            return
         held: list[Message] = []
 
         async def hold(message: Message) -> None:

@@ -1,8 +1,10 @@
 """Report a Redis that is away: as bad health, and as an answer that clients try again.
 
 Without its Redis, Prefect's own health stays green while writes are answered 500, which its clients
-do not retry (3.8.8, 3.9.1). A `Retry-After` would make them give up after five such pauses; a reply with
-`Prefect-Maintenance` is none of their attempts, so that they wait until it is back. Fly's proxy stops sending requests to a machine whose health is bad.
+do not retry (3.8.8, 3.9.1). Some of these writes have changed the database before they fail, so that a
+repetition does so again. A write is therefore refused before Prefect begins it. A `Retry-After` would
+make clients give up after five such pauses; a reply with `Prefect-Maintenance` is none of their attempts,
+so that they wait until it is back. Fly's proxy stops sending requests to a machine whose health is bad.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
+from roost_server.lost_connections import NOT_REPEATED
 from roost_server.maintenance_mode import MAINTENANCE
 from roost_server.redis_settings import redis_url
+from roost_server.write_requests import is_write
 
 LIMIT_S = 2.0
 FRESH_S = 0.5
-"""How long an answer of the Redis counts, so that health checks and errors do not ask it each time."""
+"""How long an answer of the Redis counts, so that health checks and writes do not ask it each time."""
 HEALTH = frozenset({"/api/health", "/api/ready"})
 AWAY = "Redis does not answer"
 
@@ -72,13 +76,17 @@ class RedisHealth:
         return True
 
     def layer(self, app: App) -> App:
-        """Answer for the health of the Redis, and turn the errors that its absence causes into 503."""
+        """Answer for the health of the Redis, refuse writes without it, and turn errors that it causes into 503."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
                 await app(scope, receive, send)
-            elif scope["path"] in HEALTH and not await self.answers():
-                await _refuse(send)
+            elif scope["path"] in HEALTH:
+                await (app(scope, receive, send) if await self.answers() else _refuse(send))
+            elif is_write(scope) and not await self.answers():
+                await _refuse(send, MAINTENANCE)
+            elif scope["path"] in NOT_REPEATED:
+                await app(scope, receive, send)
             else:
                 await self._serve(app, scope, receive, send)
 
@@ -108,9 +116,10 @@ class RedisHealth:
                 raise
 
 
-async def _refuse(send: Send) -> None:
+async def _refuse(send: Send, *more_headers: tuple[bytes, bytes]) -> None:
     body = json.dumps({"message": AWAY}).encode()
     headers = [
+        *more_headers,
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
     ]

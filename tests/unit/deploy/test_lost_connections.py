@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from helpers.asgi_calls import Client, Scripted, http
-from roost_server.lost_connections import is_lost, repeat_lost
+from roost_server.lost_connections import NOT_REPEATED, is_lost, repeat_lost
 
 
 def named(module, name, *bases):
@@ -62,3 +62,12 @@ def test_any_other_error_stays_as_it_is(error):
 @pytest.mark.parametrize("status", [200, 404, 500, 503])
 def test_a_reply_that_is_no_lost_connection_passes(status):
     assert call([status]).statuses == [status]
+
+
+@pytest.mark.parametrize("path", sorted(NOT_REPEATED))
+def test_a_request_that_may_have_changed_something_is_not_one_that_clients_repeat(path):
+    app, client = repeat_lost(Scripted([(500, ConnectionResetError(104, "reset"))])), Client()
+
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(client.call(app, http(path=path)))
+    assert client.statuses == [500]
