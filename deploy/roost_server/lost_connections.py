@@ -2,7 +2,8 @@
 
 Prefect answers 503 to most errors of a database, which its clients repeat for about a minute. It answers
 500, which they do not repeat, where nothing listens at the database, as during a restart of it, and where
-a connection to Redis broke (3.8.8, 3.9.1).
+a connection to Redis broke (3.8.8, 3.9.1). A statement that took too long is not repeated: it would take too
+long again, and one that commits may have been carried out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
+from traceback import walk_tb
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
 
@@ -19,7 +21,9 @@ NOT_REPEATED = frozenset({"/api/v2/concurrency_limits/increment-with-lease"})
 Prefect commits the slots of a limit in the database before it stores their lease in the Redis (3.8.8, 3.9.1).
 Where the second fails, nothing frees the slots, and each repetition would take more.
 """
-_OF_THE_SYSTEM = (ConnectionError, TimeoutError, socket.gaierror)
+_OF_THE_SYSTEM = (ConnectionError, socket.gaierror)
+_CONNECTS = ("asyncpg.connection", "connect")
+"""The function with which asyncpg connects. It raises a bare TimeoutError, as a statement does that takes too long."""
 # By name, as a server without Redis has no client of it.
 _OF_CLIENTS = frozenset(
     {
@@ -67,9 +71,16 @@ def repeat_lost(app: App) -> App:
 def is_lost(error: BaseException) -> bool:
     """Return whether an error, or one that caused it, is that of a lost connection."""
     return any(
-        isinstance(each, _OF_THE_SYSTEM) or not _names(each).isdisjoint(_OF_CLIENTS)
+        isinstance(each, _OF_THE_SYSTEM)
+        or not _names(each).isdisjoint(_OF_CLIENTS)
+        or (isinstance(each, TimeoutError) and _is_of_connect(each))
         for each in _causes(error)
     )
+
+
+def _is_of_connect(error: BaseException) -> bool:
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    return any((f.f_globals.get("__name__"), f.f_code.co_name) == _CONNECTS for f in frames)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -24,9 +24,21 @@ def caused(error):
     return outer
 
 
+def timed_out(module, function):
+    """Return the bare TimeoutError that a function of a module raised."""
+    names = {"__name__": module}
+    exec(f"def {function}(): raise TimeoutError('no answer')", names)
+    try:
+        names[function]()
+    except TimeoutError as error:
+        return error
+
+
 LOST = [
     ConnectionRefusedError(111, "refused"),
-    TimeoutError("no answer"),
+    timed_out("asyncpg.connection", "connect"),
+    caused(timed_out("asyncpg.connection", "connect")),
+    named("redis.exceptions", "TimeoutError"),
     socket.gaierror(-2, "no such host"),
     named("asyncpg.exceptions", "CannotConnectNowError"),
     named("asyncpg.exceptions._base", "InterfaceError"),
@@ -37,6 +49,7 @@ LOST = [
 OTHERS = [
     RuntimeError("lost"),
     FileNotFoundError("lost"),
+    timed_out("asyncpg.connection", "execute"),
     named("app", "InterfaceError"),
     KeyError(),
 ]
