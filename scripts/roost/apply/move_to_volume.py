@@ -2,6 +2,7 @@
 
 The journal, the order and the way back are those of a restore (apply/restore.py). The new machine copies
 the rows before it serves, while the old machine is stopped. PostgreSQL is only read and stays as it is.
+Once the new server may have admitted clients, nothing goes back: PostgreSQL lacks what they wrote.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class VolumeMover(Restorer):
 
         Raises:
             DatabaseMoveError: it did not move; the server serves its PostgreSQL again.
-            NotRolledBackError: neither the new machine nor the old one serves.
+            NotRolledBackError: neither the new machine nor the old one serves, or the new one may have
+                admitted clients.
             UnappliableError: it cannot move; nothing was changed.
             RoostError: the move stopped on the way; running it again continues it.
         """
@@ -70,18 +72,42 @@ class VolumeMover(Restorer):
 
         Raises:
             DatabaseMoveError: it did not move; the server serves its PostgreSQL again.
-            NotRolledBackError: neither the new machine nor the old one serves.
+            NotRolledBackError: neither the new machine nor the old one serves, or the new one may have
+                admitted clients.
+            UnappliableError: the file asks for PostgreSQL, and the new one may have admitted clients.
         """
         state, _ = await self._look()
         if state is None or state.proved or self.desired.volume is not None:
             await super().settle()
             return
+        if self._must_go_on(state):
+            raise UnappliableError(
+                "The data has moved to a volume, and its server may have admitted clients already. "
+                "The file asks for PostgreSQL, which lacks what they wrote.",
+                where=self.desired.environment,
+                advice=(
+                    "Set database.backend to sqlite, and finish the move: "
+                    f"{state.journal.again(self.desired.environment)}"
+                ),
+            )
         why = "The file asks for PostgreSQL again."
-        copied = state.new is not None and not is_copier(state.new.config)
-        result = await self._undo.undo(state, why, fresh=not copied)
+        unused = state.new is not None or not state.journal.why
+        result = await self._undo.undo(state, why, fresh=unused)
         if not result.good:
             raise await self._undo.not_undone(state.journal, why, result.why)
         self.work.notice(f"{state.journal.what}, which was interrupted, is undone")
+
+    def _must_go_on(self, state: Restoring) -> bool:
+        """Return whether the new server may have admitted clients; it also does so by itself in time."""
+        return state.new is not None and not is_copier(state.new.config)
+
+    async def _refuse_to_undo(self, state: Restoring, why: str) -> None:
+        """Leave the new machine as it is, and have a later undo keep its volume.
+
+        Raises:
+            NotRolledBackError: always.
+        """
+        raise await self._undo.left(state, why)
 
     def _only_machine(self, live: Live) -> Machine:
         ours = [machine for machine in live.machines if is_ours(machine, self.desired)]

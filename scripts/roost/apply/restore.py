@@ -28,6 +28,7 @@ from roost.errors import (
 from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.backups import Backup, retained_entry, retained_volumes
+from roost.plan.database_move import is_copier
 from roost.plan.desired import VERSION_KEY, Desired
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import is_ours
@@ -209,24 +210,12 @@ class Restorer:
         return replace(state, journal=journal)
 
     async def _continue(self, state: Restoring, backup: Backup | None) -> tuple[CheckResult, ...]:
-        if state.journal.why:
-            await self._undo.undo_and_raise(state, state.journal.why, fresh=False)
+        if state.journal.why and not self._must_go_on(state):
+            unused = state.new is not None and _is_fresh(state)
+            await self._undo.undo_and_raise(state, state.journal.why, fresh=unused)
         results: tuple[CheckResult, ...] = ()
         if not state.proved:
-            fresh = state.new is None
-            try:
-                state, result = await self._move(state, backup)
-            except RoostError as error:
-                state = (await self._look())[0] or state
-                if isinstance(error, REFUSED) and _untouched(state):
-                    raise await self._undo.cancel(state, error) from error
-                await self._undo.undo_and_raise(
-                    state, error.cause, fresh=fresh and state.new is None
-                )
-            if not result.good:
-                await self._undo.undo_and_raise(
-                    state, result.why, fresh=fresh and not result.opened
-                )
+            state, result = await self._proved(state, backup)
             # From here on clients may have written to the new volume, so a failure undoes nothing.
             await self._write_good(state, backup)
             results = result.results
@@ -236,8 +225,38 @@ class Restorer:
         await self.work.fly.destroy_machine(self.app, state.old.id, nonce)
         return results
 
-    async def _move(self, state: Restoring, backup: Backup | None) -> tuple[Restoring, GateResult]:
-        """Create the new machine on the new volume, with the old one stopped, and run the gate."""
+    async def _proved(
+        self, state: Restoring, backup: Backup | None
+    ) -> tuple[Restoring, GateResult]:
+        """Move the server to the new machine and prove it; undo that, and raise, if it fails."""
+        fresh, must_go_on = _is_fresh(state), self._must_go_on(state)
+        asked = False
+        try:
+            state = await self._move(state, backup)
+            asked = True
+            result = await self._run_gate_of_new(state)
+        except RoostError as error:
+            state = (await self._look())[0] or state
+            if isinstance(error, REFUSED) and _untouched(state):
+                raise await self._undo.cancel(state, error) from error
+            if must_go_on or asked:
+                await self._refuse_to_undo(state, error.cause)
+            await self._undo.undo_and_raise(state, error.cause, fresh=fresh and _is_fresh(state))
+        if not result.good:
+            if must_go_on or result.opened:
+                await self._refuse_to_undo(state, result.why)
+            await self._undo.undo_and_raise(state, result.why, fresh=fresh and not result.opened)
+        return state, result
+
+    def _must_go_on(self, _state: Restoring) -> bool:
+        """Return whether an undo could lose what clients wrote; a restore keeps the volume with it."""
+        return False
+
+    async def _refuse_to_undo(self, state: Restoring, why: str) -> None:
+        """Raise if what clients wrote to the new machine may not be left; a restore may."""
+
+    async def _move(self, state: Restoring, backup: Backup | None) -> Restoring:
+        """Create the new machine on the new volume, with the old one stopped."""
         # The volume comes first: a mistyped snapshot fails here, before anything else changed.
         volume = state.volume or await self._replacement.make_volume(state, backup)
         state = await self._take_safety_snapshot(state)
@@ -245,7 +264,11 @@ class Restorer:
         state = replace(state, volume=volume, old=await self._stop_old(state.old))
         new = state.new or await self._replacement.make_machine(state, volume, backup)
         new = await self._filled(state, new)
-        return replace(state, new=new), await self._run_gate(new)
+        return replace(state, new=new)
+
+    async def _run_gate_of_new(self, state: Restoring) -> GateResult:
+        assert state.new is not None  # noqa: S101 - it was just created or found
+        return await self._run_gate(state.new)
 
     async def _filled(self, _state: Restoring, new: Machine) -> Machine:
         """Return the new machine once its volume has the data, which Fly has filled already."""
@@ -287,6 +310,11 @@ class Restorer:
         before = await self.work.fly.list_machines(self.app)
         await self.work.fly.restart_machine(self.app, machine.id, nonce)
         return (await proof.run_gate(machines, version, before)).after(result)
+
+
+def _is_fresh(state: Restoring) -> bool:
+    """Return whether only Roost can have used the new volume: no server was on it yet."""
+    return state.new is None or is_copier(state.new.config)
 
 
 def _untouched(state: Restoring) -> bool:

@@ -76,11 +76,9 @@ class Undo:
         """
         fly, old = self.work.fly, state.old
         self.work.notice(
-            f"{state.journal.what} failed, start the old machine {old.id} again: {why}"
+            f"{state.journal.what} is undone, start the old machine {old.id} again: {why}"
         )
-        if not state.journal.why:
-            failed = replace(state.journal, why=bare(why)[:LONGEST_REASON])
-            await fly.patch_metadata(self.app, old.id, failed.entry())
+        await self._note(state, why)
         # The new machine goes first: two machines that serve would split the writes.
         if state.new is not None:
             nonce = await self.work.leases.take(state.new.id)
@@ -95,6 +93,33 @@ class Undo:
         if result.good:
             await self._close_journal(old, state.journal)
         return result
+
+    async def _note(self, state: Restoring, why: str) -> None:
+        """Write why it failed to the journal, unless it has a reason."""
+        if not state.journal.why:
+            failed = replace(state.journal, why=bare(why)[:LONGEST_REASON])
+            await self.work.fly.patch_metadata(self.app, state.old.id, failed.entry())
+
+    async def left(self, state: Restoring, why: str) -> NotRolledBackError:
+        """Return the error for a move that failed after clients may have been admitted.
+
+        The journal gets the reason, so that an undo keeps the volume once somebody removed the machine.
+        """
+        await self._note(state, why)
+        live = await read_live(self.work.fly, self.app)
+        environment = self.desired.environment
+        new = state.new.id if state.new else "none"
+        volume = state.volume.id if state.volume else "none"
+        return NotRolledBackError(
+            f"The move failed: {why} Nothing was undone: the new server may have admitted clients, "
+            f"and only its volume {volume} holds what they wrote.\n{describe_live(self.desired, live)}\n",
+            where=environment,
+            advice=(
+                f"Correct that, and try again: {state.journal.again(environment)}. To go back without what "
+                f"they wrote: `fly machine destroy {new} --force -a {self.app}`, then "
+                f"`{Command('apply', environment)}`; the volume is kept."
+            ),
+        )
 
     async def _close_journal(self, old: Machine, journal: Journal) -> None:
         """Delete the journal; note first which data its safety snapshot holds."""

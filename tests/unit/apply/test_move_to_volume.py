@@ -26,7 +26,7 @@ from helpers.releasing import GIT, NOW, World
 from roost.apply.move_to_volume import VolumeMover
 from roost.apply.snapshots import Snapshots
 from roost.apply.work import Work, lease_holder
-from roost.errors import DatabaseMoveError, RoostError, UnappliableError
+from roost.errors import DatabaseMoveError, NotRolledBackError, RoostError, UnappliableError
 from roost.fly.client import FlyClient
 from roost.plan.backups import retained_volumes
 from roost.plan.database_move import is_copier
@@ -185,6 +185,7 @@ def test_a_copy_that_fails_leaves_the_server_on_its_postgres(world):
     assert "needs up to 2 MB. The server serves its PostgreSQL again" in str(run.error)
     assert "roost migrate staging --to sqlite" in str(run.error)
     assert world.let_in == ["postgres"]
+    assert world.fly.volumes == {}
     assert_sound(world, THERE)
 
 
@@ -244,14 +245,73 @@ def test_after_a_lost_answer_at_any_call_one_machine_serves_and_the_move_can_be_
 
 
 def test_a_move_that_was_killed_goes_back_where_the_file_asks_for_postgres_again(world):
+    seen = set()
     for nth, _ in troubled_runs(world, is_followed_by_a_kill):
-        live = look(world)
-        if not any(JOURNAL_KEY in m.metadata for m in live.machines) or "sqlite" in world.let_in:
-            world.let_in.clear()
-            continue
-        run = run_move(world, settling, THERE)
-        assert run.error is None, nth
-        [machine] = world.fly.machines.values()
-        assert database(machine) == "postgres", nth
-        assert_sound(world, THERE)
+        admitted, served = "sqlite" in world.let_in, serves_its_volume(world)
         world.let_in.clear()
+        run = run_move(world, settling, THERE) if not has_ended(world) else Run()
+        databases = [database(m) for m in world.fly.machines.values()]
+        if admitted:
+            assert databases[-1] == "sqlite", nth
+        if isinstance(run.error, UnappliableError):
+            assert served, nth
+            assert "roost migrate staging --to sqlite" in str(run.error)
+            assert run_move(world, settling).error is None, nth
+            assert_sound(world, BACK)
+        elif not served:
+            assert run.error is None, nth
+            assert databases == ["postgres"], nth
+            assert_sound(world, THERE)
+        seen.add((admitted, type(run.error)))
+    assert {(True, UnappliableError), (False, type(None))} <= seen
+
+
+def serves_its_volume(world):
+    """Return whether a machine has the config with which it serves its volume."""
+    configs = [m["config"] for m in world.fly.machines.values()]
+    return any(named_database(c) == "sqlite" and not is_copier(c) for c in configs)
+
+
+def killed_after_it_admitted(world):
+    """Move, and be killed right after the new server admitted clients."""
+    start = copy.deepcopy(world.fly)
+    for nth in count(1):
+        world.fly = copy.deepcopy(start)
+        world.let_in.clear()
+        run_move(world, moving, trouble=TroubledFly(world.fly, is_followed_by_a_kill, nth))
+        if "sqlite" in world.let_in:
+            world.fly.leave_leases()
+            return
+
+
+def test_a_server_that_fails_after_it_admitted_clients_is_left_with_what_they_wrote(world):
+    killed_after_it_admitted(world)
+    world.spoilt = {"sqlite"}
+
+    for desired in (BACK, BACK, THERE):
+        run = run_move(world, settling, desired)
+        world.fly.leave_leases()
+
+        assert serves_its_volume(world)
+        assert isinstance(run.error, UnappliableError if desired is THERE else NotRolledBackError)
+        assert desired is THERE or next(iter(world.fly.volumes)) in str(run.error)
+
+    world.spoilt = set()
+    assert run_move(world, moving).error is None
+    assert has_ended(world)
+    assert_sound(world, BACK)
+
+
+def test_its_volume_is_kept_where_somebody_gives_it_up(world):
+    killed_after_it_admitted(world)
+    world.spoilt = {"sqlite"}
+    run_move(world, settling)
+    world.fly.leave_leases()
+    [new] = [m for m in world.fly.machines.values() if database(m) == "sqlite"]
+    del world.fly.machines[new["id"]]
+
+    run = run_move(world, settling)
+
+    assert isinstance(run.error, DatabaseMoveError)
+    assert retained_volumes(look(world).machines) == (*world.fly.volumes,)
+    assert_sound(world, THERE)
