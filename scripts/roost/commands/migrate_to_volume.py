@@ -15,7 +15,7 @@ from roost.operations.images import ensure_image
 from roost.operations.planning import make_plan
 from roost.plan.ownership import our_machines
 from roost.plan.restore import restoring
-from roost.plan.volume_move import check_movable
+from roost.plan.volume_move import check_movable, check_resumable
 
 _EXAMPLE = "database: {backend: sqlite, volume_gb: 1}"
 
@@ -48,6 +48,8 @@ async def move_to_volume(context: Context, name: str, *, local: bool, as_json: b
                 where=name,
                 advice=f"Finish it first: {Command('apply', name)}",
             )
+        else:
+            check_resumable(planned.desired, under_way)
         await target.check_reach(file)
         await ensure_image(context, target, file, planned.image)
         async with volume_mover(context, target, planned) as mover:

@@ -34,7 +34,7 @@ from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
 from roost.operations.git import commit_of
-from roost.operations.images import prepare_image
+from roost.operations.images import ensure_image, prepare_image
 from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned
 from roost.operations.secret_sources import complete_values, to_generate
@@ -45,6 +45,7 @@ from roost.plan.flow_machine import stop_s
 from roost.plan.redis_machine import PORT
 from roost.plan.restore import restoring
 from roost.plan.steps import SetSecrets
+from roost.plan.volume_move import check_resumable, takes_file
 from roost.prefect.flow_server_checks import FlowServerSubject
 from roost.prefect.probe import CheckResult
 from roost.report.text import check_line
@@ -99,6 +100,7 @@ async def settle(context: Context, target: Target, planned: Planned) -> None:
     """Finish an interrupted restore before anything else is changed.
 
     Raises:
+        UnappliableError: a move to a volume was interrupted, and the file now asks for something else, too.
         GateFailedError: the restored server failed its gate, and the old one runs again.
         NotRolledBackError: it failed, and the old server fails, too.
     """
@@ -106,6 +108,10 @@ async def settle(context: Context, target: Target, planned: Planned) -> None:
     state = restoring(planned.desired, planned.live)
     what = state.journal.what if state else "a restore"
     context.progress.print(f"Finish first what was interrupted: {what}.")
+    if state and state.new and state.journal.is_move and planned.desired.volume:
+        check_resumable(planned.desired, state)
+        if takes_file(state):
+            await ensure_image(context, target, planned.file, planned.image)
     async with restorer_of(context, target, planned) as restorer:
         await restorer.settle()
 
@@ -140,7 +146,7 @@ async def _changing(
     auth = secret_values(context, target, needs).get(AUTH_SECRET)
 
     def notice(text: str) -> None:
-        context.progress.print(f"  {text}", markup=False)
+        context.progress.print(f"  {one_line(text)}", markup=False)
 
     volume = planned.desired.volume
     snapshots = Snapshots(

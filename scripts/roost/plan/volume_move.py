@@ -13,7 +13,13 @@ from roost.errors import UnappliableError, UsageError
 from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.backups import retained_entry, retained_volumes
-from roost.plan.database_move import BACK_COMMAND, MOVED_FROM, RESULT_KEY, copier_config
+from roost.plan.database_move import (
+    BACK_COMMAND,
+    MOVED_FROM,
+    RESULT_KEY,
+    copier_config,
+    is_copier,
+)
 from roost.plan.desired import MOUNT_PATH, VERSION_KEY, Desired, named_database
 from roost.plan.image import is_our_image
 from roost.plan.live import Live
@@ -48,21 +54,54 @@ def check_movable(desired: Desired, ours: Mapping[str, Machine], plan: Plan) -> 
             advice=f"See what an apply would do: {Command('plan', desired.environment)}",
         )
     if refused := _refused(desired, [*ours.values()], plan):
-        what, advice = refused
-        raise UnappliableError(
-            what, where=desired.environment, advice=f"{advice} Nothing was changed."
-        )
+        raise _unappliable(desired, *refused)
+
+
+def takes_file(state: Restoring) -> bool:
+    """Return whether a move that was interrupted goes on with the image and the config of the file."""
+    served = state.new is not None and not is_copier(state.new.config)
+    return not (served or state.proved or state.journal.why)
+
+
+def check_resumable(desired: Desired, state: Restoring) -> None:
+    """Check that the file still asks for what a move that was interrupted can give.
+
+    Raises:
+        UnappliableError: it asks for something else, too; nothing was changed.
+    """
+    if takes_file(state) and (refused := _changed(desired, state.old)):
+        raise _unappliable(desired, *refused)
+
+
+def _unappliable(desired: Desired, what: str, advice: str) -> UnappliableError:
+    return UnappliableError(
+        what, where=desired.environment, advice=f"{advice} Nothing was changed."
+    )
 
 
 def _refused(desired: Desired, machines: list[Machine], plan: Plan) -> tuple[str, str] | None:
     """Return why the data cannot move, and what to do; None if it can."""
-    [machine], [wanted] = machines[:1], desired.machines
-    runs, wants = machine.metadata.get(VERSION_KEY, ""), wanted.config["metadata"][VERSION_KEY]
     if len(machines) > 1:
         return (
             f"The server has {len(machines)} machines, and a volume belongs to one.",
             "Apply with one machine on PostgreSQL first: topology single, scaling.count 1.",
         )
+    if changed := _changed(desired, machines[0]):
+        return changed
+    names = [name for s in plan.steps if isinstance(s, SetSecrets) for name in s.names]
+    if names:
+        command = Command("secrets", desired.environment, "--set")
+        return (
+            f"The secrets {', '.join(names)} are not set as the file asks.",
+            f"Set them first: `{command}`.",
+        )
+    return None
+
+
+def _changed(desired: Desired, machine: Machine) -> tuple[str, str] | None:
+    """Return what else than the database the file changes, and what to do; None if nothing."""
+    [wanted] = desired.machines
+    runs, wants = machine.metadata.get(VERSION_KEY, ""), wanted.config["metadata"][VERSION_KEY]
     if not (is_our_image(wanted.config["image"]) and is_our_image((machine.config or {})["image"])):
         return (
             "Only the image that Roost builds can copy its database to a volume.",
@@ -77,13 +116,6 @@ def _refused(desired: Desired, machines: list[Machine], plan: Plan) -> tuple[str
         return (
             f"The machine is in {machine.region}, and the file asks for {wanted.region}.",
             f"Keep region {machine.region} for the move.",
-        )
-    names = [name for s in plan.steps if isinstance(s, SetSecrets) for name in s.names]
-    if names:
-        command = Command("secrets", desired.environment, "--set")
-        return (
-            f"The secrets {', '.join(names)} are not set as the file asks.",
-            f"Set them first: `{command}`.",
         )
     return None
 

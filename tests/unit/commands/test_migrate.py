@@ -8,8 +8,11 @@ import httpx
 import pytest
 
 from helpers.environments import POSTGRES
-from roost.apply import copy_database, trial
+from helpers.fly_trouble import KilledError
+from roost.apply import copy_database, move_to_volume, trial
+from roost.commands import migrate_to_volume
 from roost.environment.model import AUTH_SECRET
+from roost.operations import applying
 from roost.plan.database_move import is_copier
 
 URL = "postgresql://u:hunter2@db.example/prefect"
@@ -129,6 +132,49 @@ def test_a_move_to_a_volume_with_something_else_is_refused(there, fly, rewrite, 
 
     assert (found.code, said in found.err) == (3, True), found.err
     assert fly.volumes == {}
+
+
+@pytest.fixture
+def cut_short(there, monkeypatch):
+    """The command line, after a move to a volume that was killed while its machine copied."""
+
+    async def killed(*_):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(move_to_volume, "outcome", killed)
+        with pytest.raises(KilledError):
+            there("migrate", "staging", "--to", "sqlite")
+    return there
+
+
+@pytest.mark.parametrize("command", [("apply",), ("migrate", "--to", "sqlite")], ids=str)
+def test_a_move_goes_on_only_with_the_version_it_began_with(cut_short, fly, rewrite, command):
+    rewrite(prefect={"version": "3.9.1"})
+    fly.asked.clear()
+
+    found = cut_short(command[0], "staging", *command[1:])
+
+    assert (found.code, fly.changes) == (3, [])
+    assert "and the version of Prefect change" in found.err
+
+
+@pytest.mark.parametrize("command", [("apply",), ("migrate", "--to", "sqlite")], ids=str)
+def test_a_move_that_goes_on_builds_the_image_first(cut_short, fly, monkeypatch, command):
+    made = []
+
+    async def ensured(*given):
+        made.append((given[-1], len(fly.changes)))
+
+    for module in (applying, migrate_to_volume):
+        monkeypatch.setattr(module, "ensure_image", ensured)
+    fly.asked.clear()
+
+    found = cut_short(command[0], "staging", *command[1:])
+
+    assert found.code == 0, found.err
+    [machine] = fly.machines.values()
+    assert made[0] == (machine["config"]["image"], 0)
 
 
 def test_a_file_that_asks_for_the_volume_is_told_what_to_write(roost):
