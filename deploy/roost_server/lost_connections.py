@@ -32,6 +32,7 @@ _OF_CLIENTS = frozenset(
         ("asyncpg", "InterfaceError"),
         ("redis", "ConnectionError"),
         ("redis", "TimeoutError"),
+        ("redis", "OutOfMemoryError"),  # it answers, and takes writes again once it has room
     }
 )
 

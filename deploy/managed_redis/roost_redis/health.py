@@ -68,9 +68,12 @@ def _fault(info: Mapping[str, str], used: int, most: int) -> str:
     if info.get("loading") == "1":
         return "it still reads its file"
     if info.get("aof_last_write_status") != "ok":
-        return "it cannot write its file, as the volume is full or broken, and refuses writes"
+        return (
+            "it cannot write its file, as the volume is full or broken, and refuses writes; "
+            "raise redis.volume_gb"
+        )
     if most and used >= FULL * most:
-        return "its memory is full, and it refuses writes"
+        return "its memory is nearly full, and a full one refuses writes; raise redis.machine.memory_mb"
     return ""
 
 

@@ -260,7 +260,8 @@ class Restorer:
         # The volume comes first: a mistyped snapshot fails here, before anything else changed.
         volume = state.volume or await self._replacement.make_volume(state, backup)
         state = await self._take_safety_snapshot(state)
-        await wait_until_filled(self.work.fly, self.app, volume.id)
+        is_empty = state.journal.is_move
+        await wait_until_filled(self.work.fly, self.app, volume.id, is_empty=is_empty)
         state = replace(state, volume=volume, old=await self._stop_old(state.old))
         new = state.new or await self._replacement.make_machine(state, volume, backup)
         new = await self._filled(state, new)

@@ -101,11 +101,13 @@ class Replacement:
         return restore_release(base, state.journal, self.git)
 
 
-async def wait_until_filled(fly: FlyClient, app: str, volume: str) -> None:
-    """Wait until Fly has filled a volume from its snapshot.
+async def wait_until_filled(
+    fly: FlyClient, app: str, volume: str, *, is_empty: bool = False
+) -> None:
+    """Wait until Fly has filled a volume from its snapshot, or has made one that is empty.
 
     Raises:
-        SnapshotError: it was not filled within the limit.
+        SnapshotError: it was not ready within the limit.
     """
     with anyio.move_on_after(READY_LIMIT_S):
         while True:
@@ -113,7 +115,7 @@ async def wait_until_filled(fly: FlyClient, app: str, volume: str) -> None:
             if any(v.id == volume and v.state == READY for v in volumes):
                 return
             await anyio.sleep(POLL_S)
-    raise SnapshotError(
-        f"The volume {volume} was not filled from its snapshot within {READY_LIMIT_S} s.",
-        where=app,
-    )
+    what = f"The volume {volume} was not filled from its snapshot within {READY_LIMIT_S} s."
+    if is_empty:
+        what = f"Fly did not make the volume {volume} ready within {READY_LIMIT_S} s."
+    raise SnapshotError(what, where=app)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from roost.fly.models import Machine
 
 PASSING = "passing"
-_SAID = re.compile(r"Redis(?: [0-9.]{1,20})?: [A-Za-z0-9 ,;()_-]{1,200}", re.ASCII)
+_SAID = re.compile(r"Redis(?: [0-9.]{1,20})?: [A-Za-z0-9 ,;()._-]{1,200}", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from helpers.fly_trouble import (
 )
 from helpers.histories import desired_of
 from helpers.releasing import GIT, NOW, World
+from roost.apply import restore_replacement
 from roost.apply.move_to_volume import VolumeMover
 from roost.apply.snapshots import Snapshots
 from roost.apply.work import Work, lease_holder
@@ -186,6 +187,16 @@ def test_a_copy_that_fails_leaves_the_server_on_its_postgres(world):
     assert "roost migrate staging --to sqlite" in str(run.error)
     assert world.let_in == ["postgres"]
     assert world.fly.volumes == {}
+    assert_sound(world, THERE)
+
+
+def test_a_volume_that_fly_does_not_make_ready_is_told(world, monkeypatch):
+    monkeypatch.setattr(restore_replacement, "READY", "never")
+
+    run = run_move(world, moving)
+
+    assert "Fly did not make the volume vol_" in str(run.error)
+    assert "snapshot" not in str(run.error)
     assert_sound(world, THERE)
 
 

@@ -138,12 +138,15 @@ def test_drift_of_it_is_found(applied, fly):
 
 def test_status_shows_its_health(applied, fly):
     good = json.loads(applied("status", "staging", "--json").out)["flows"]
-    fly.status, fly.output = "critical", f"{SAID}; its memory is full, and it refuses writes"
+    fly.status, fly.output = (
+        "critical",
+        f"{SAID}; its memory is nearly full, and a full one refuses writes; raise redis.machine.memory_mb",
+    )
     bad = applied("status", "staging")
 
     assert good[0]["health"] == {"text": SAID, "good": True}
     assert bad.code == 1
-    assert f"staging.redis: {SAID}; its memory is full" in bad.out
+    assert f"staging.redis: {SAID}; its memory is nearly full" in bad.out
 
 
 def test_one_that_somebody_stopped_is_started_again(applied, fly):

@@ -39,6 +39,7 @@ LOST = [
     timed_out("asyncpg.connection", "connect"),
     caused(timed_out("asyncpg.connection", "connect")),
     named("redis.exceptions", "TimeoutError"),
+    named("redis.exceptions", "OutOfMemoryError"),
     socket.gaierror(-2, "no such host"),
     named("asyncpg.exceptions", "CannotConnectNowError"),
     named("asyncpg.exceptions._base", "InterfaceError"),

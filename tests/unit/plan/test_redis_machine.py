@@ -129,6 +129,7 @@ def test_a_volume_that_is_full_names_the_field_of_the_redis():
     assert note.endswith("Raise redis.volume_gb.")
 
 
+FULL = "Redis 7.4.11: 122 of 128 MB, 34 clients; its memory is nearly full, and a full one refuses writes; raise redis.machine.memory_mb"
 SAID = "Redis 7.4.11: 3 of 128 MB, 34 clients"
 
 
@@ -137,11 +138,12 @@ SAID = "Redis 7.4.11: 3 of 128 MB, 34 clients"
     [
         ("started", [Check(status="passing", output=f"200 OK Output: {SAID}\n")], SAID, True),
         ("started", [Check(status="critical", output="Redis: it refuses (LOADING)")], "Redis: it refuses (LOADING)", False),
+        ("started", [Check(status="critical", output=FULL)], FULL, False),
         ("started", [Check(status="critical", output="connect: connection refused")], "Fly's check is critical", False),
         ("started", [Check(status="passing", output="Redis 1: \x1b[31m<b>`")], "Fly's check is passing", True),
         ("started", [], "Fly has not checked it yet", True),
     ],
-    ids=["good", "refuses", "away", "not ours", "new"],
+    ids=["good", "refuses", "full", "away", "not ours", "new"],
 )  # fmt: skip
 def test_its_health_is_what_it_said_to_fly_in_the_known_form(state, checks, text, good):
     health = redis_health([Machine(id="m1", state=state, checks=checks)])

@@ -41,9 +41,12 @@ def test_a_healthy_redis_tells_its_memory_and_its_clients():
     ("said", "fault"),
     [
         ({"loading": "1"}, "still reads its file"),
-        ({"aof_last_write_status": "err"}, "cannot write its file"),
+        ({"aof_last_write_status": "err"}, "refuses writes; raise redis.volume_gb"),
         ({"aof_last_write_status": ""}, "cannot write its file"),
-        ({"used_memory": str(127 * MB)}, "memory is full"),
+        (
+            {"used_memory": str(127 * MB)},
+            "a full one refuses writes; raise redis.machine.memory_mb",
+        ),
     ],
     ids=["loading", "volume", "no file", "memory"],
 )

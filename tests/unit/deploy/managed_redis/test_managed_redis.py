@@ -74,7 +74,7 @@ def test_a_full_memory_removes_no_key_and_is_told(machine):
     assert machine.ask("get", "kept") == "1"
     assert "OOM" in refused
     assert full[0] == 503
-    assert "its memory is full" in full[1]
+    assert "its memory is nearly full" in full[1]
 
 
 def test_only_who_has_the_password_is_let_in_and_nobody_reads_it_elsewhere(machine):
