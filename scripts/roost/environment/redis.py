@@ -12,6 +12,8 @@ from roost.environment.strict import Model
 NAME = "redis"
 """Commands call a managed one ENVIRONMENT.redis, so no flow server has this name."""
 PASSWORD = "REDIS_PASSWORD"  # noqa: S105 - the name of a managed one's secret, not the value
+PASSWORD_GRACE_S = 900
+"""Seconds for which a managed one accepts the password of before (roost_redis/passwords.py)."""
 OF_MANAGED = frozenset({"machine", "volume_gb", "snapshot_retention_days"})
 """The fields that have no meaning for a Redis that runs somewhere else."""
 

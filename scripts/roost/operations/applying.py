@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from roost.apply.command_deadline import in_time
@@ -29,6 +29,7 @@ from roost.environment.files import FlowUnit, RedisUnit, WakerUnit
 from roost.environment.flow_units import login_name, split_name
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
+from roost.environment.redis import PASSWORD, PASSWORD_GRACE_S
 from roost.errors import GateError, UnappliableError
 from roost.errors.command import Command
 from roost.operations.context import Context
@@ -218,7 +219,22 @@ async def apply_planned(
                 work, objects_server(context, target, planned, values), environment.app, file.name
             ),
         )
-        return await releaser.apply(planned.plan, planned.live, planned.recovery)
+        until = datetime.now(UTC) + timedelta(seconds=PASSWORD_GRACE_S)
+        results = await releaser.apply(planned.plan, planned.live, planned.recovery)
+    if changes_redis_password(planned):
+        context.progress.print(
+            f"The Redis accepts the password of before until {until:%H:%M} UTC. If the apply of its "
+            "server stops half-way, apply again before that.",
+            soft_wrap=True,
+        )
+    return results
+
+
+def changes_redis_password(planned: Planned) -> bool:
+    """Return whether a plan gives a Redis that exists another password."""
+    sets = (step for step in planned.plan.steps if isinstance(step, SetSecrets))
+    changes = any(PASSWORD in step.names for step in sets)
+    return bool(planned.file.redis and planned.live.machines and changes)
 
 
 async def _check_server(target: Target, file: EnvironmentFile) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 
 import httpx
@@ -78,6 +79,7 @@ def test_an_apply_makes_an_app_with_a_volume_and_a_password_that_nobody_is_told(
     app = fly.apps[REDIS]
     assert (app.ips, len(app.volumes), list(app.secrets)) == ([], 1, ["REDIS_PASSWORD"])
     assert PASSWORD not in json.dumps(redis_of(fly))
+    assert "password of before" not in said.err
     assert redis_of(fly)["config"]["image"].startswith(f"registry.fly.io/{REDIS}:redis-")
     assert managed("plan", "staging.redis", "--exit-code").code == 0
 
@@ -115,6 +117,16 @@ def test_a_short_password_is_refused_before_anything_is_called(managed, fly, mon
     assert "openssl rand" in said.err
     assert "hunter2" not in said.err + said.out
     assert fly.changes == []
+
+
+def test_another_password_says_until_when_the_server_needs_it(applied, monkeypatch):
+    monkeypatch.setenv("REDIS_PASSWORD", "another-password-of-it")
+
+    said = applied("secrets", "staging.redis", "--set")
+
+    assert said.code == 0, said.err
+    assert re.search(r"accepts the password of before until \d\d:\d\d UTC\. If", said.err)
+    assert "password of before" not in applied("apply", "staging.redis").err
 
 
 def test_before_another_image_there_is_a_snapshot_and_nothing_is_asked_to_hold(applied, fly):

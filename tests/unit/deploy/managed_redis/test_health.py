@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from roost.environment.redis import PASSWORD
-from roost_redis import settings
+from roost.environment.redis import PASSWORD, PASSWORD_GRACE_S
+from roost_redis import passwords, settings
 from roost_redis.configuration import configuration
 from roost_redis.errors import SettingsError
 from roost_redis.health import judge
@@ -94,4 +94,5 @@ def test_a_variable_that_is_wrong_is_named(name, value):
 
 def test_the_launcher_and_the_server_agree_on_the_name_of_the_password():
     assert PASSWORD == settings.PASSWORD == redis_settings.PASSWORD
+    assert PASSWORD_GRACE_S == passwords.GRACE_S
     assert Path("/data") == read_settings(MACHINE).data
