@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from localfly.proxy.headers import find, to_client, to_machine, trailers
+from localfly.proxy.headers import find, to_client, to_client_first, to_machine, trailers
 from localfly.proxy.http1 import SWITCHING, End, NotHttpError, Request, Response
 
 if TYPE_CHECKING:
@@ -197,7 +197,8 @@ class Exchange:
                 return b"0\r\n%b\r\n" % _lines(trailers(lines)) if last else b""
             case Response() if event.interim:
                 # HTTP/1.0 has no interim responses.
-                return _head(event, event.headers) if self.request.version != "1.0" else b""
+                headers = to_client_first(event.headers)
+                return _head(event, headers) if self.request.version != "1.0" else b""
             case Response():
                 return self._answer_head(event, service)
             case NotHttpError():

@@ -522,6 +522,34 @@ def test_trailers_pass_both_ways_but_none_that_say_where_a_message_goes():
     assert received.endswith(b"2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n")
 
 
+@pytest.mark.parametrize("option", [b"content-length", b"Keep-Alive, Content-Length", b"host"])
+def test_a_request_cannot_hide_another_one_in_a_body_without_a_length(option):
+    hidden = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"POST / HTTP/1.1\r\nHost: mine\r\nConnection: %b\r\nContent-Length: %d\r\n\r\n"
+
+    received, upstream = exchanged(OK, request % (option, len(hidden)) + hidden, LAST)
+
+    assert [seen.target for seen in upstream.seen] == ["/", "/last"]
+    assert (upstream.seen[0].body, upstream.seen[0].headers["host"]) == (hidden, "mine")
+    assert received.count(b"HTTP/1.1 200 ") == 2
+
+
+def test_a_response_keeps_its_length_whatever_its_connection_header_names():
+    reply = b"HTTP/1.1 200 OK\r\nConnection: Content-Length\r\nContent-Length: 2\r\n\r\nok"
+
+    received, _ = exchanged(reply, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", LAST)
+
+    assert received.lower().count(b"\r\ncontent-length: 2\r\n") == 2
+
+
+def test_an_interim_response_frames_nothing():
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\nContent-Length: 9\r\nKeep-Alive: 5\r\n\r\n"
+
+    received, _ = exchanged(hints + OK, LAST)
+
+    assert received.startswith(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
 def test_http_2_without_asking_is_told_to_use_http_1():
     received, upstream = exchanged(OK, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 30)
 
