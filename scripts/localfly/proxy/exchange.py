@@ -258,9 +258,10 @@ class Exchange:
 class Tunnel:
     """Two connections joined byte for byte, as after a WebSocket handshake."""
 
-    def __init__(self, client: ClientWire, machine: MachineWire) -> None:
+    def __init__(self, client: ClientWire, machine: MachineWire, pause_s: float) -> None:
         self._client = client
         self._machine = machine
+        self._pause_s = pause_s
         self._closing = False
 
     async def run(self) -> None:
@@ -272,7 +273,7 @@ class Tunnel:
             while not (self._closing or _pumped_out(client, machine)):
                 await client.signal.wait()
         finally:
-            await machine.close()
+            await machine.close(0 if self._closing else self._pause_s)
             machine.abort()
 
     def close(self) -> None:
