@@ -150,6 +150,8 @@ class AppListener:
         event = client.events.popleft()
         if isinstance(event, NotHttpError):
             raise event
+        if not client.events:
+            client.taken()  # its body may wait for this
         assert isinstance(event, Request)  # noqa: S101 - a request comes after the end of the last
         return event
 

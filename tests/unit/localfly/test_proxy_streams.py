@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from helpers.fake_machines import OK, FakeHost
 from helpers.plain_http import NO_TLS
 from helpers.waiting import LIMIT_S, until_soon
+from localfly.proxy import wire
 from localfly.proxy.addresses import MachineView, Proxy, ProxySettings
 
 MB = 1024 * 1024
@@ -275,6 +276,25 @@ def test_connections_to_a_machine_are_kept_and_used_again():
 
     assert len(upstream.seen) == 10
     assert upstream.connections == 1
+
+
+def test_a_head_that_fills_what_is_read_ahead_does_not_keep_its_body_out(monkeypatch):
+    monkeypatch.setattr(wire, "_QUEUE_BYTES", 1)  # reading pauses at each head
+
+    async def scenario():
+        host = FakeHost()
+        upstream = await host.add()
+        async with proxied(host) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+            await until_soon(lambda: upstream.connections)
+            writer.write(b"body")
+            answer = await reader.readuntil(b"\r\n")
+            writer.close()
+            await writer.wait_closed()
+        return answer, upstream.seen[0].body
+
+    assert asyncio.run(scenario()) == (b"HTTP/1.1 200 OK\r\n", b"body")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
