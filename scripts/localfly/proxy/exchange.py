@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from localfly.proxy.headers import find, to_client, to_machine, trailers
+from localfly.proxy.headers import find, to_client, to_client_first, to_machine, trailers
 from localfly.proxy.http1 import SWITCHING, End, NotHttpError, Request, Response
 
 if TYPE_CHECKING:
@@ -197,7 +197,8 @@ class Exchange:
                 return b"0\r\n%b\r\n" % _lines(trailers(lines)) if last else b""
             case Response() if event.interim:
                 # HTTP/1.0 has no interim responses.
-                return _head(event, event.headers) if self.request.version != "1.0" else b""
+                headers = to_client_first(event.headers)
+                return _head(event, headers) if self.request.version != "1.0" else b""
             case Response():
                 return self._answer_head(event, service)
             case NotHttpError():
@@ -257,9 +258,10 @@ class Exchange:
 class Tunnel:
     """Two connections joined byte for byte, as after a WebSocket handshake."""
 
-    def __init__(self, client: ClientWire, machine: MachineWire) -> None:
+    def __init__(self, client: ClientWire, machine: MachineWire, pause_s: float) -> None:
         self._client = client
         self._machine = machine
+        self._pause_s = pause_s
         self._closing = False
 
     async def run(self) -> None:
@@ -271,7 +273,7 @@ class Tunnel:
             while not (self._closing or _pumped_out(client, machine)):
                 await client.signal.wait()
         finally:
-            await machine.close()
+            await machine.close(0 if self._closing else self._pause_s)
             machine.abort()
 
     def close(self) -> None:

@@ -28,6 +28,9 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+# Headers that frame a message or route it: `connection` cannot name them (RFC 9110 7.6.1). Without
+# its length, a body would be read as the next message. `transfer-encoding` is set by `_framed`.
+_NEVER_NAMED = frozenset({b"content-length", b"host"})
 # Headers that only the proxy sets; a client's are dropped. `fly-replay-src` is Fly's, too.
 _OURS = frozenset(
     {
@@ -129,6 +132,11 @@ def to_client(headers: Headers, origin: Origin, service: Service, *, switching: 
     return [(k, v) for k, v in passed if k not in replaced] + _configured(service)
 
 
+def to_client_first(headers: Headers) -> Headers:
+    """Return the headers of an interim response (1xx), which has no body to frame."""
+    return [(key, value) for key, value in _passing(headers) if key != b"content-length"]
+
+
 def trailers(headers: Headers) -> Headers:
     """Return the trailers to pass on: none that frame a message or say where it goes."""
     return [(key, value) for key, value in headers if key not in _NO_TRAILERS]
@@ -159,7 +167,7 @@ def own_error(origin: Origin, status: int, text: str, *, stays: bool, only_head:
 
 def _passing(headers: Headers) -> Iterable[tuple[bytes, bytes]]:
     """Return the headers without those for one connection and those that `connection` names."""
-    named = tokens(headers, b"connection")
+    named = tokens(headers, b"connection") - _NEVER_NAMED
     dropped = _HOP_BY_HOP | named if named else _HOP_BY_HOP
     return ((key, value) for key, value in headers if key not in dropped)
 

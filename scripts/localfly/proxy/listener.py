@@ -55,7 +55,7 @@ class ProxySettings:
     Attributes:
         hold_s: The longest time that a request waits for a machine.
         head_s: The longest time for the head of the next request.
-        body_s: The longest pause within a body.
+        body_s: The longest pause within a body, and of a client that reads the end of a response.
         connections: The number of concurrent clients of an app (Fly, per edge: 2048).
     """
 
@@ -111,13 +111,13 @@ class AppListener:
         """Serve one connection; its errors affect no other one."""
         try:
             await self._serve(client)
-            await client.close()
+            await client.close(self._settings.body_s)
         except (ClientGoneError, AnswerCutError, OSError):
             pass
         except Exception as error:  # noqa: BLE001 - an error of the proxy ends only this connection
             self._host.log(self._app, None, f"[PU04] internal error of the proxy: {error!r}")
         finally:
-            client.abort()
+            client.reset()  # where it did not close above
 
     async def _serve(self, client: ClientWire) -> None:
         """Answer requests until one side closes the connection."""
@@ -135,7 +135,7 @@ class AppListener:
             except _ANSWERED_HERE as error:
                 stays = self._reject(client, exchange, error)
             client.reader.read_on()
-        await client.linger()
+        await client.linger(self._settings.body_s)
 
     async def _next_request(self, client: ClientWire) -> Request | None:
         """Return the head of the next request; None if the client is done."""
@@ -150,6 +150,8 @@ class AppListener:
         event = client.events.popleft()
         if isinstance(event, NotHttpError):
             raise event
+        if not client.events:
+            client.taken()  # its body may wait for this
         assert isinstance(event, Request)  # noqa: S101 - a request comes after the end of the last
         return event
 
@@ -215,7 +217,7 @@ class AppListener:
 
     async def _join(self, client: ClientWire, machine: MachineWire, slot: Slot) -> None:
         """Join the client and the machine for a WebSocket."""
-        tunnel = Tunnel(client, machine)
+        tunnel = Tunnel(client, machine, self._settings.body_s)
         slot.on_suspend = tunnel.close
         await tunnel.run()
 

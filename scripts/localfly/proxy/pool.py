@@ -32,6 +32,7 @@ class Pool:
 
     def __init__(self) -> None:
         self._idle: dict[Target, list[tuple[float, MachineWire]]] = defaultdict(list)
+        self._timed: set[Target] = set()  # those that a timer looks at
 
     def take(self, target: Target, *, safe: bool) -> MachineWire | None:
         """Return a fresh and open connection, if there is one; close those that are not."""
@@ -61,7 +62,8 @@ class Pool:
             wire.abort()
             return
         loop = asyncio.get_running_loop()
-        if not kept:
+        if target not in self._timed:
+            self._timed.add(target)
             loop.call_later(KEEP_S, self._expire, target)
         kept.append((loop.time(), wire))
 
@@ -87,3 +89,5 @@ class Pool:
         kept[:] = [(since, wire) for since, wire in kept if since > oldest]
         if kept:
             loop.call_at(kept[0][0] + KEEP_S, self._expire, target)
+        else:
+            self._timed.discard(target)

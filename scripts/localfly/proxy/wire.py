@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _QUEUE_BYTES = 256 * 1024  # read ahead of the other side; asyncio reads as much at once
 _HALF_OPEN_S = 1.0
+_AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: on, for 0 seconds
 
 
 class Signal:
@@ -141,7 +144,7 @@ class Wire(asyncio.Protocol):
             if self._transport is not None and not self.lost:
                 self._transport.resume_reading()
 
-    async def linger(self) -> None:
+    async def linger(self, pause_s: float) -> None:
         """Let the client read a response that was sent before the request ended.
 
         Closing with unread bytes makes the kernel reset the connection and drop the response.
@@ -152,27 +155,61 @@ class Wire(asyncio.Protocol):
         with contextlib.suppress(OSError, RuntimeError):
             if self._transport is not None and not self.lost:
                 self._transport.write_eof()
+        await self._written(pause_s)
         until = asyncio.get_running_loop().time() + _HALF_OPEN_S
         while not self.ended and await self.signal.wait(until):
             self.taken()
 
-    async def close(self) -> None:
-        """Close the connection after what was written is delivered."""
+    async def close(self, pause_s: float) -> None:
+        """Close the connection after what was written is delivered.
+
+        It stays open where the other side reads none of it for `pause_s` seconds.
+        """
         if self._transport is not None:
             self._transport.close()
+        await self._written(pause_s)
         until = asyncio.get_running_loop().time() + _HALF_OPEN_S
         while not self.lost and await self.signal.wait(until):
             pass
 
     def abort(self) -> None:
-        """Reset the connection, so that the other side notices that data is missing."""
-        if self._transport is not None:
+        """Close the connection at once; what was written and not delivered is dropped."""
+        if self._transport is not None and not self.lost:  # asyncio refuses a second end
+            self._transport.abort()
+
+    def reset(self) -> None:
+        """Close the connection at once, with a reset: the other side sees that data is missing.
+
+        After an ordinary close, a response to HTTP/1.0 would look whole.
+        """
+        if self._transport is not None and not self.lost:
+            with contextlib.suppress(OSError):
+                open_socket = self._transport.get_extra_info("socket")
+                open_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self._transport.abort()
 
     def tunnel(self, early: bytes) -> None:
         """Take what comes as it is from now on, beginning with `early`."""
         self.events = deque([early] if early else [])
         self._take = self.events.append
+
+    async def _written(self, pause_s: float) -> None:
+        """Wait until all that was written is with the kernel, while the other side reads."""
+        transport = self._transport
+        if transport is None:
+            return
+        transport.set_write_buffer_limits(high=0)  # `resume_writing` tells when it is empty
+        loop = asyncio.get_running_loop()
+        left = transport.get_write_buffer_size()
+        until = loop.time() + pause_s
+        while not self.lost and transport.get_write_buffer_size():
+            if await self.signal.wait(until):
+                self.taken()
+                continue
+            before, left = left, transport.get_write_buffer_size()
+            if left >= before:
+                return
+            until = loop.time() + pause_s
 
     def _forward(self, target: Wire, data: bytes) -> bytes:
         """Pass on what belongs to the other wire; return the rest."""

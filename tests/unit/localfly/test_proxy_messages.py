@@ -66,6 +66,40 @@ def test_what_is_not_served_has_a_status_to_answer_with(data, status):
     assert error.status == status
 
 
+DOUBTFUL = {
+    "a length twice": b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    "two lengths": b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+    "a list of lengths": b"Content-Length: 2, 2\r\n\r\nok",
+    "a length with a sign": b"Content-Length: +2\r\n\r\nok",
+    "a length in hex": b"Content-Length: 0x2\r\n\r\nok",
+    "an empty length": b"Content-Length:\r\n\r\n",
+    "a length behind a fold": b"Content-Length:\r\n 2\r\n\r\nok",
+    "a blank before the colon": b"Content-Length : 2\r\n\r\nok",
+    "a quoted encoding": b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
+    "an encoding with a parameter": b"Transfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n",
+    "an encoding behind a comma": b"Transfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n",
+    "an encoding twice": b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "an encoding behind a control": b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "an empty encoding": b"Transfer-Encoding:\r\nContent-Length: 2\r\n\r\nok",
+    "a chunk size with a blank": b"Transfer-Encoding: chunked\r\n\r\n2 \r\nok\r\n0\r\n\r\n",
+    "a chunk size with a bare LF": b"Transfer-Encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n",
+    "an extension with a bare LF": b"Transfer-Encoding: chunked\r\n\r\n2;a\nb\r\nok\r\n0\r\n\r\n",
+    "a folded header": b"X: a\r\n Content-Length: 2\r\n\r\n",
+    "a bare LF": b"X: a\nContent-Length: 2\r\n\r\n",
+    "a bare CR": b"X: a\rContent-Length: 2\r\n\r\n",
+    "a NUL": b"X: a\0b\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("lines", DOUBTFUL.values(), ids=DOUBTFUL.keys())
+def test_what_two_servers_could_frame_differently_is_refused(lines):
+    asked = requests(b"POST / HTTP/1.1\r\n" + HOST + lines)
+    _, answered = responses(b"HTTP/1.1 200 OK\r\n" + lines)
+
+    assert isinstance(asked[-1], NotHttpError)
+    assert isinstance(answered[-1], NotHttpError)
+
+
 @pytest.mark.parametrize("tail", [b"1;" + b"a" * HEAD_BYTES, b"0\r\n" + b"A: a\r\n" * HEAD_BYTES])
 def test_what_surrounds_chunks_is_limited_as_a_head_is(tail):
     head = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from helpers.fake_machines import OK, FakeHost
 from helpers.plain_http import NO_TLS
 from helpers.waiting import LIMIT_S, until_soon
+from localfly.proxy import wire
 from localfly.proxy.addresses import MachineView, Proxy, ProxySettings
 
 MB = 1024 * 1024
@@ -277,6 +278,25 @@ def test_connections_to_a_machine_are_kept_and_used_again():
     assert upstream.connections == 1
 
 
+def test_a_head_that_fills_what_is_read_ahead_does_not_keep_its_body_out(monkeypatch):
+    monkeypatch.setattr(wire, "_QUEUE_BYTES", 1)  # reading pauses at each head
+
+    async def scenario():
+        host = FakeHost()
+        upstream = await host.add()
+        async with proxied(host) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+            await until_soon(lambda: upstream.connections)
+            writer.write(b"body")
+            answer = await reader.readuntil(b"\r\n")
+            writer.close()
+            await writer.wait_closed()
+        return answer, upstream.seen[0].body
+
+    assert asyncio.run(scenario()) == (b"HTTP/1.1 200 OK\r\n", b"body")
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_kept_connection_that_died_is_never_noticed_by_the_client(method):
     async def scenario():
@@ -335,6 +355,7 @@ def test_a_replay_is_refused_loudly():
     assert host.lines[0].startswith("[PA03]")
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize(
     "start",
     [
@@ -342,14 +363,19 @@ def test_a_replay_is_refused_loudly():
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
     ],
 )
-def test_an_answer_that_breaks_off_is_cut_and_never_looks_whole(start):
+def test_an_answer_that_breaks_off_is_cut_and_never_looks_whole(start, version):
+    """HTTP/1.0 has no chunks: only a reset tells its clients."""
+
     async def half(seen):
         seen.wire.writer.write(start)
         await seen.wire.writer.drain()
 
     async def ask(port):
-        with pytest.raises(httpx.TransportError):
-            await get()(port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/%b\r\nHost: x\r\n\r\n" % version)
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
 
     asyncio.run(behind(half, ask))
 
@@ -520,6 +546,34 @@ def test_trailers_pass_both_ways_but_none_that_say_where_a_message_goes():
 
     assert trailers == [b"x-own: 1\r\n\r\n"]
     assert received.endswith(b"2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n")
+
+
+@pytest.mark.parametrize("option", [b"content-length", b"Keep-Alive, Content-Length", b"host"])
+def test_a_request_cannot_hide_another_one_in_a_body_without_a_length(option):
+    hidden = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"POST / HTTP/1.1\r\nHost: mine\r\nConnection: %b\r\nContent-Length: %d\r\n\r\n"
+
+    received, upstream = exchanged(OK, request % (option, len(hidden)) + hidden, LAST)
+
+    assert [seen.target for seen in upstream.seen] == ["/", "/last"]
+    assert (upstream.seen[0].body, upstream.seen[0].headers["host"]) == (hidden, "mine")
+    assert received.count(b"HTTP/1.1 200 ") == 2
+
+
+def test_a_response_keeps_its_length_whatever_its_connection_header_names():
+    reply = b"HTTP/1.1 200 OK\r\nConnection: Content-Length\r\nContent-Length: 2\r\n\r\nok"
+
+    received, _ = exchanged(reply, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", LAST)
+
+    assert received.lower().count(b"\r\ncontent-length: 2\r\n") == 2
+
+
+def test_an_interim_response_frames_nothing():
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\nContent-Length: 9\r\nKeep-Alive: 5\r\n\r\n"
+
+    received, _ = exchanged(hints + OK, LAST)
+
+    assert received.startswith(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n")
 
 
 def test_http_2_without_asking_is_told_to_use_http_1():
