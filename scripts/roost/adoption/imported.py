@@ -103,14 +103,14 @@ def imported(
     app, findings = live.app.name, Findings()
     _check_version(app, version)
     _check_region(app, chosen.machine.region)
-    database = database_of(live, chosen, known, findings)
+    image = image_of(chosen)
+    database = database_of(live, chosen, image, known, findings)
     service = server_service(chosen.config, findings)
     machine = machine_of(app, chosen.config)
     access = access_of(live, service, findings)
     variables = _variables(chosen, known, findings)
     secrets = sorted({*(secret.name for secret in live.secrets), *variables.secrets})
     access["auth"] = _login(access, secrets, findings)
-    image = image_of(chosen)
     prefect: Json = {"version": version}
     if not is_our_image(image):
         prefect["image"] = image
@@ -131,8 +131,8 @@ def imported(
         "secrets": secrets,
     }
     _name_beside(live, chosen, findings)
-    _name_command(chosen, image, findings)
     environment = _settled(app, data, known, findings)
+    _name_command(chosen, environment.prefect.image, findings)
     kept = {key: value for key, value in data.items() if value not in ({}, [])}
     return Imported(name, kept, environment, chosen.machine.id, findings)
 
@@ -231,11 +231,11 @@ def _name_beside(live: Live, chosen: Chosen, findings: Findings) -> None:
             findings.keep(f"{name} of the machine is unknown to Roost, and stays as it is")
 
 
-def _name_command(chosen: Chosen, image: str, findings: Findings) -> None:
-    """Say what becomes of a command that replaces the image's own."""
+def _name_command(chosen: Chosen, image: str | None, findings: Findings) -> None:
+    """Say what becomes of a command that replaces that of the file's image; None for Roost's own."""
     command, init = command_of(chosen.config), chosen.config.get("init") or {}
     others = sorted(name for name, value in init.items() if value and name != "cmd")
-    if not (is_stock_image(image) or is_our_image(image)):
+    if image is not None and not is_stock_image(image):
         if init:
             findings.keep("init of the machine stays as it is, with its command")
         return
