@@ -25,7 +25,7 @@ from roost.environment.variable_rules import is_owned
 from roost.errors import NotImportableError
 from roost.plan.adoption import looks_secret
 from roost.plan.desired import Json
-from roost.plan.image import is_our_image, is_stock_image, version_in
+from roost.plan.image import is_our_image, is_stock_image, pinned, version_in
 from roost.plan.live import Live
 
 # Fields of a config that the file describes.
@@ -67,11 +67,11 @@ class Imported:
 
 
 def image_of(chosen: Chosen) -> str:
-    """Return the image that a machine runs."""
-    if image := chosen.config.get("image"):
-        return str(image)
+    """Return the image that a machine runs, with its digest where Fly says it."""
     found = chosen.machine.image_ref or {}
-    return f"{found.get('registry')}/{found.get('repository')}:{found.get('tag')}"
+    image = str(chosen.config.get("image") or "")
+    image = image or f"{found.get('registry')}/{found.get('repository')}:{found.get('tag')}"
+    return pinned(image, found)
 
 
 def version_of(chosen: Chosen) -> str:
@@ -107,7 +107,7 @@ def imported(
     database = database_of(live, chosen, image, known, findings)
     service = server_service(chosen.config, findings)
     machine = machine_of(app, chosen.config)
-    access = access_of(live, service, findings)
+    access = access_of(live, chosen.config, service, findings)
     variables = _variables(chosen, known, findings)
     secrets = sorted({*(secret.name for secret in live.secrets), *variables.secrets})
     access["auth"] = _login(access, secrets, findings)
@@ -191,7 +191,8 @@ def _login(access: Json, secrets: list[str], findings: Findings) -> str:
 def _check_version(app: str, version: str) -> None:
     if not _VERSION.fullmatch(version):
         raise NotImportableError(
-            "Which Prefect the server runs is unknown: neither its image's name nor the running server says.",
+            "Which Prefect the server runs is unknown: its image's name does not say, and a server is asked "
+            f"only if it is public, awake and admits the login in {AUTH_SECRET}.",
             where=app,
             advice="Run it again with `--prefect-version`, such as --prefect-version 3.8.8.",
         )

@@ -15,7 +15,7 @@ from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.compare import Path, differences, field_name
 from roost.plan.desired import DATABASE_URL_VARIABLE, SLOT_KEY, VERSION_KEY, Desired, Json
-from roost.plan.image import version_in
+from roost.plan.image import pinned, version_in
 from roost.plan.live import Live
 from roost.plan.ownership import is_adopted
 from roost.plan.releases import Release, Verdict, secrets_digest
@@ -103,6 +103,8 @@ def found_release(
             for mount in machine.config.get("mounts") or ()
         ]
         env = {**(machine.config.get("env") or {}), **_database(wanted.config)}
+        if "image" in found:  # its tag may have moved by the time that it is taken back
+            found["image"] = pinned(str(found["image"]), machine.image_ref)
         config = {**found, "env": env, "metadata": {**kept, VERSION_KEY: version}}
         if mounts:
             config["mounts"] = mounts

@@ -18,7 +18,7 @@ from roost.plan.desired import (
     DesiredMachine,
 )
 from roost.plan.foreign_machines import foreign_machine_item
-from roost.plan.image import is_our_image, version_in
+from roost.plan.image import is_our_image, pinned, version_in
 from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import (
@@ -170,6 +170,8 @@ def _one_machine(
 def _config_changes(wanted: DesiredMachine, machine: Machine) -> tuple[Change, ...]:
     """Compare the config, and the fields that the newest release sent and the file dropped."""
     live = machine.config or {}
+    if wanted.config["image"] == (same := pinned(str(live.get("image", "")), machine.image_ref)):
+        live = {**live, "image": same}  # the digest that it runs
     found = differences(_unmarked(wanted.config), live)
     if _runs_other_command(wanted.config, live):
         found = (*found, Change("init", HIDDEN, None))

@@ -33,6 +33,7 @@ from roost.fly.models import Volume
 from roost.plan.adoption import adopted_changes
 from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
+from roost.plan.image import is_stock_image
 from roost.plan.steps import Risk
 
 BUILT = "registry.fly.io/acme-flows:deployment-01ABC"
@@ -313,6 +314,18 @@ def test_an_app_that_no_file_can_describe_is_refused_with_the_reason_and_a_next_
 
 
 LOST = {
+    "no service": (
+        server(services=None),
+        "acme-flows.internal stops answering: clients use http://acme-flows.flycast",
+    ),
+    "a host of the private network": (
+        server(env={**HOME, "PREFECT_SERVER_API_HOST": "::"}),
+        "acme-flows.internal stops answering",
+    ),
+    "Fly's name of the private network": (
+        server(env={**HOME, "PREFECT_SERVER_API_HOST": "fly-local-6pn"}),
+        "acme-flows.internal stops answering",
+    ),
     "a check of another path": (
         server(**service(checks=[{**CHECK, "path": "/"}])),
         "Fly's check asks /; Prefect answers only /api/health and /api/ready without a login",
@@ -483,6 +496,8 @@ def test_an_image_whose_command_passes_the_address_on_is_replaced_and_the_reason
     [
         (STOCK, "3.8.8"),
         ("docker.io/prefecthq/prefect:3.9.1", "3.9.1"),
+        ("registry-1.docker.io/prefecthq/prefect:3.9.1", "3.9.1"),
+        ("docker-hub-mirror.fly.io/prefecthq/prefect:3.9.1-python3.12", "3.9.1"),
         (f"{STOCK}@sha256:0123", "3.8.8"),
         ("prefecthq/prefect:3-latest", ""),
         ("prefecthq/prefect:3.8-python3.12", ""),
@@ -493,6 +508,26 @@ def test_the_version_is_that_of_the_image_s_name(image, version):
     chosen = choose(app(server(image=image)))
 
     assert (image_of(chosen), version_of(chosen)) == (image, version)
+    assert is_stock_image(image) is (image != BUILT)
+
+
+def test_the_image_is_pinned_by_the_digest_that_runs():
+    digest = f"sha256:{'ab' * 32}"
+
+    found = imports(app(machine(image_ref={"digest": digest})))
+
+    assert found.data["prefect"] == {"version": "3.8.8", "image": f"{STOCK}@{digest}"}
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"), [("4300", 4300), ("x", 4200), ("80", 4200), ("70000", 4200)]
+)
+def test_a_private_server_without_a_service_keeps_the_port_of_its_variable(port, expected):
+    env = {**HOME, "PREFECT_SERVER_API_PORT": port}
+
+    found = imports(app(server(services=None, env=env), ips=()))
+
+    assert found.environment.access.internal_port == expected
 
 
 @pytest.mark.parametrize(

@@ -48,15 +48,15 @@ OURS = image_reference(APP, "3.8.8", ())
 NAMED = {"volume_name": "prefect_data", "volume_gb": 3, "snapshot_retention_days": 7}
 
 
-def desired_of_app(**fields):
+def desired_of_app(image=STOCK, **fields):
     given = {
         "app": APP,
         "organization": "acme",
         "adopt": MACHINE,
         "database": {"backend": "sqlite", **NAMED},
-        "prefect": {"version": "3.8.8", "image": STOCK},
+        "prefect": {"version": "3.8.8", "image": image},
     }
-    return desired_state(environment_file(**{**given, **fields}), STOCK)
+    return desired_state(environment_file(**{**given, **fields}), image)
 
 
 def test_only_the_named_machine_is_the_environment_s_and_only_without_another_s_marks():
@@ -191,6 +191,20 @@ def test_roost_s_image_runs_without_the_command_of_the_one_before_and_the_plan_s
     assert "init" not in merged_config(step.config, live.machines[0].config)
 
 
+def test_an_image_pinned_by_the_digest_that_runs_is_no_change_and_is_what_it_goes_back_to():
+    """A tag may move by the time of the first apply, or of the way back."""
+    digest = f"sha256:{'ab' * 32}"
+    same, moved = f"{STOCK}@{digest}", f"{STOCK}@sha256:{'cd' * 32}"
+    live = app(machine(image_ref={"digest": digest}))
+
+    plans = [diff(desired_of_app(image), live) for image in (same, moved)]
+    [found] = found_release(desired_of_app(), live, our_machines(desired_of_app(), live))
+
+    shown = [{change.field for change in plan.steps[0].changes} for plan in plans]
+    assert ["image" in fields for fields in shown] == [False, True]
+    assert found.config["image"] == same
+
+
 def test_an_older_prefect_than_the_image_s_is_refused_before_it_meets_the_data():
     desired = desired_of_app(prefect={"version": "3.8.7", "image": "prefecthq/prefect:3.8.7"})
 
@@ -226,13 +240,27 @@ def test_another_command_than_apply_refuses_until_it_is_adopted():
     ("url", "elsewhere"),
     [
         ("sqlite+aiosqlite:////data/prefect.db", False),
+        ("sqlite+aiosqlite:////data/prefect.db?timeout=60", False),
+        ("sqlite+aiosqlite:////data//prefect.db", False),
+        ("sqlite+aiosqlite:///$PREFECT_HOME/prefect.db", False),
         ("sqlite+aiosqlite:////srv/prefect.db", True),
+        ("sqlite+aiosqlite:////prefect.db", True),
+        ("sqlite+aiosqlite:///data/prefect.db", True),
         ("postgresql+asyncpg://db/prefect", True),
     ],
-    ids=["on the volume", "beside it", "postgres"],
+    ids=[
+        "on the volume",
+        "with an option",
+        "with two slashes",
+        "in Prefect's folder",
+        "beside it",
+        "at the root",
+        "relative",
+        "postgres",
+    ],
 )
 def test_a_url_that_names_the_file_on_the_volume_keeps_no_snapshot_from_being_taken(url, elsewhere):
-    env = {"PREFECT_API_DATABASE_CONNECTION_URL": url}
+    env = {"PREFECT_HOME": "/data", "PREFECT_API_DATABASE_CONNECTION_URL": url}
 
     assert bool(chosen_elsewhere(machine(config=config(env=env)), ())) is elsewhere
 
