@@ -98,6 +98,12 @@ def imported(site):
     return site.roost.run("import", site.name, "--local", "--name", ENV, *VERSION)
 
 
+def digest_of(site):
+    """Return the digest of the image that the app's only machine runs."""
+    [machine] = site.list("machines")
+    return machine["image_ref"]["digest"]
+
+
 def file_of(site):
     return site.roost.environments / f"{ENV}.yaml"
 
@@ -165,6 +171,7 @@ def test_an_adopted_server_keeps_machine_volume_data_and_secrets(site, by_flyctl
 @pytest.mark.slow
 def test_a_failed_gate_takes_the_machine_back_to_what_it_ran_before(site, by_flyctl):
     machine, _ = by_flyctl
+    digest = digest_of(site)
     saved = save_a_run(site)
     imported(site)
     file = yaml.safe_load(file_of(site).read_text())
@@ -175,7 +182,7 @@ def test_a_failed_gate_takes_the_machine_back_to_what_it_ran_before(site, by_fly
 
     [now] = site.list("machines")
     assert "The last healthy release was restored" in " ".join(failed.stderr.split())
-    assert (now["id"], now["config"]["image"]) == (machine, SMALL)
+    assert (now["id"], now["config"]["image"]) == (machine, f"{SMALL}@{digest}")
     assert now["config"]["env"]["PREFECT_HOME"] == "/mnt/prefect"
     assert now["config"]["mounts"][0]["path"] == "/mnt/prefect"
     assert saved in kept(site)
@@ -189,7 +196,7 @@ def test_an_export_describes_the_machine_that_was_imported(site, by_flyctl, tmp_
 
     found = tomllib.loads(text)
     assert (found["app"], found["primary_region"]) == (site.name, "iad")
-    assert found["build"]["image"] == SMALL
+    assert found["build"]["image"] == f"{SMALL}@{digest_of(site)}"
     service = found["http_service"]
     assert service["internal_port"] == SERVICE["internal_port"]
     assert service["auto_stop_machines"] == SERVICE["autostop"]

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from roost.adoption.choose import Chosen
+from roost.adoption.choose import Chosen, command_of
 from roost.adoption.findings import Findings
 from roost.environment.database_rules import URL, chooses_database
 from roost.environment.disk import EVENTS_SETTING, MOST_DAYS
@@ -14,20 +14,31 @@ from roost.environment.prefect_settings import PrefectSettings
 from roost.errors import NotImportableError
 from roost.fly.models import Volume
 from roost.plan.desired import EXTENSION_FIELDS, Json
+from roost.plan.image import is_stock_image
 from roost.plan.live import Live
 from roost.plan.retention import DAY_S, flow_runs_seconds
 
 _FILE = "prefect.db"
 _URL_NAMES = (URL, "PREFECT_API_DATABASE_CONNECTION_URL")
 _OTHER_URL = "DATABASE_URL"
+_HOME_NAME = "PREFECT_HOME"
 _HOME = "/root/.prefect"
 """Where Prefect's own image keeps its files without PREFECT_HOME."""
 _SQLITE = re.compile(r"sqlite(?:\+aiosqlite)?:///(?P<path>/[^?]*)")
 _VOLUME_NAME = re.compile(r"[a-z0-9_]{1,30}", re.ASCII)
 
 
-def database_of(live: Live, chosen: Chosen, known: PrefectSettings, findings: Findings) -> Json:
+def database_of(
+    live: Live, chosen: Chosen, image: str, known: PrefectSettings, findings: Findings
+) -> Json:
     """Return the section `database` of the file.
+
+    Args:
+        live: the app as it is.
+        chosen: its server.
+        image: the image that the server runs.
+        known: the settings of its Prefect.
+        findings: gets what is guessed.
 
     Raises:
         NotImportableError: the data is in a place that no file can name.
@@ -42,25 +53,27 @@ def database_of(live: Live, chosen: Chosen, known: PrefectSettings, findings: Fi
     set_secrets = sorted(name for name in secrets if chooses_database(name, known))
     if parts := [name for name in set_secrets if known.canonical(name) != URL]:
         raise _in_parts(app, parts)
-    if mounts and set_secrets:
-        raise _two_databases(app, set_secrets[0])
+    command = command_of(chosen.config)
+    reads_other = _OTHER_URL in secrets and _OTHER_URL in command
+    if mounts and (set_secrets or reads_other):
+        raise _two_databases(app, set_secrets[0] if set_secrets else _OTHER_URL)
     retention = _retention(env, findings)
     if mounts:
-        return {**_sqlite(app, live, mounts[0], env, findings), **retention}
-    name = set_secrets[0] if set_secrets else _OTHER_URL
-    if name not in secrets:
-        raise _on_its_disk(app)
-    if not set_secrets:
-        findings.guess("database", f"{name} is the secret with the database's address")
-    return {"backend": "postgres", "url_secret": name, **retention}
+        if _HOME_NAME in secrets or any(name in command for name in (_HOME_NAME, *_URL_NAMES)):
+            raise _unknown_place(app)
+        file = _database_file(app, image, env)
+        return {**_sqlite(app, live, mounts[0], file, findings), **retention}
+    if set_secrets:
+        return {"backend": "postgres", "url_secret": set_secrets[0], **retention}
+    if not reads_other:
+        raise _not_read(app) if _OTHER_URL in secrets else _on_its_disk(app)
+    findings.guess("database", f"{_OTHER_URL} is the secret with the database's address")
+    return {"backend": "postgres", "url_secret": _OTHER_URL, **retention}
 
 
-def _sqlite(app: str, live: Live, mount: Json, env: Mapping[str, str], findings: Findings) -> Json:
+def _sqlite(app: str, live: Live, mount: Json, file: str, findings: Findings) -> Json:
     path = str(mount.get("path") or "").rstrip("/")
-    file = _database_file(env)
-    if file is None:
-        findings.guess("database", f"its file is {_FILE} at the top of the volume, {path}/{_FILE}")
-    elif file != f"{path}/{_FILE}":
+    if file != f"{path}/{_FILE}":
         raise _elsewhere(app, file, path)
     volume = next((v for v in live.volumes if v.id == mount.get("volume")), None)
     if volume is None or not _VOLUME_NAME.fullmatch(volume.name):
@@ -75,13 +88,21 @@ def _sqlite(app: str, live: Live, mount: Json, env: Mapping[str, str], findings:
     return {**found, **_extension(mount, volume, findings)}
 
 
-def _database_file(env: Mapping[str, str]) -> str | None:
-    """Return the path of the SQLite file; None where no variable of the machine says."""
-    for name in _URL_NAMES:
-        if match := _SQLITE.match(str(env.get(name, ""))):
-            return re.sub("/+", "/", match["path"])
-    home = env.get("PREFECT_HOME")
-    return f"{str(home).rstrip('/')}/{_FILE}" if home else None
+def _database_file(app: str, image: str, env: Mapping[str, str]) -> str:
+    """Return the path of the SQLite file.
+
+    Raises:
+        NotImportableError: neither the variables nor the image's name say where it is.
+    """
+    home = str(env.get(_HOME_NAME) or (_HOME if is_stock_image(image) else ""))
+    home = re.sub("^~(?=/|$)", "/root", home)
+    given = next((url for name in _URL_NAMES if (url := str(env.get(name, "")))), "")
+    url = given or f"sqlite:///${_HOME_NAME}/{_FILE}"
+    # Without a folder the address stays relative, and does not match.
+    match = _SQLITE.match(url.replace(f"${_HOME_NAME}", home or "."))
+    if match is None:
+        raise _unknown_place(app)
+    return re.sub("/+", "/", match["path"])
 
 
 def _extension(mount: Json, volume: Volume, findings: Findings) -> Json:
@@ -161,6 +182,30 @@ def _on_its_disk(app: str) -> NotImportableError:
     )
 
 
+def _not_read(app: str) -> NotImportableError:
+    return NotImportableError(
+        f"The server has no volume, and Prefect does not read the secret {_OTHER_URL} by itself: its data "
+        "may be on the machine's own disk, which every update empties.",
+        where=app,
+        advice=(
+            f"If the data is in that database, set its address as the secret {URL} as well, then import it. "
+            "If not, copy the data off the machine first."
+        ),
+    )
+
+
+def _unknown_place(app: str) -> NotImportableError:
+    return NotImportableError(
+        "Where the server keeps its database is set inside its image, by its command or a secret, or "
+        "relative to its folder.",
+        where=app,
+        advice=(
+            f"Once {_FILE} is on the volume, set {_HOME_NAME} to its folder under [env], without an address "
+            "of SQLite, deploy, then import it."
+        ),
+    )
+
+
 def _elsewhere(app: str, file: str, path: str) -> NotImportableError:
     within = file.startswith(f"{path}/")
     place = f"not at the top of the volume ({path})" if within else f"not on the volume ({path})"
@@ -168,6 +213,7 @@ def _elsewhere(app: str, file: str, path: str) -> NotImportableError:
         f"Stop what writes, move it there (`fly ssh console -a {app} -C 'mv {file} {path}/{_FILE}'`), change "
         "the variable that names it, then import it."
         if within
-        else f"It is lost with the next update. Copy it to {path}/{_FILE} first, then import it."
+        else "The next deploy empties that disk. Stop what writes, copy the file to the top of the volume, "
+        f"set {_HOME_NAME}={path} under [env], without an address of SQLite, deploy, then import it."
     )
     return NotImportableError(f"The database {file} is {place}.", where=app, advice=move)

@@ -25,7 +25,7 @@ from roost.environment.variable_rules import is_owned
 from roost.errors import NotImportableError
 from roost.plan.adoption import looks_secret
 from roost.plan.desired import Json
-from roost.plan.image import is_our_image, is_stock_image, version_in
+from roost.plan.image import is_our_image, is_stock_image, pinned, version_in
 from roost.plan.live import Live
 
 # Fields of a config that the file describes.
@@ -67,11 +67,11 @@ class Imported:
 
 
 def image_of(chosen: Chosen) -> str:
-    """Return the image that a machine runs."""
-    if image := chosen.config.get("image"):
-        return str(image)
+    """Return the image that a machine runs, with its digest where Fly says it."""
     found = chosen.machine.image_ref or {}
-    return f"{found.get('registry')}/{found.get('repository')}:{found.get('tag')}"
+    image = str(chosen.config.get("image") or "")
+    image = image or f"{found.get('registry')}/{found.get('repository')}:{found.get('tag')}"
+    return pinned(image, found)
 
 
 def version_of(chosen: Chosen) -> str:
@@ -103,14 +103,14 @@ def imported(
     app, findings = live.app.name, Findings()
     _check_version(app, version)
     _check_region(app, chosen.machine.region)
-    database = database_of(live, chosen, known, findings)
+    image = image_of(chosen)
+    database = database_of(live, chosen, image, known, findings)
     service = server_service(chosen.config, findings)
     machine = machine_of(app, chosen.config)
-    access = access_of(live, service, findings)
+    access = access_of(live, chosen.config, service, findings)
     variables = _variables(chosen, known, findings)
     secrets = sorted({*(secret.name for secret in live.secrets), *variables.secrets})
     access["auth"] = _login(access, secrets, findings)
-    image = image_of(chosen)
     prefect: Json = {"version": version}
     if not is_our_image(image):
         prefect["image"] = image
@@ -131,8 +131,8 @@ def imported(
         "secrets": secrets,
     }
     _name_beside(live, chosen, findings)
-    _name_command(chosen, image, findings)
     environment = _settled(app, data, known, findings)
+    _name_command(chosen, environment.prefect.image, findings)
     kept = {key: value for key, value in data.items() if value not in ({}, [])}
     return Imported(name, kept, environment, chosen.machine.id, findings)
 
@@ -191,7 +191,8 @@ def _login(access: Json, secrets: list[str], findings: Findings) -> str:
 def _check_version(app: str, version: str) -> None:
     if not _VERSION.fullmatch(version):
         raise NotImportableError(
-            "Which Prefect the server runs is unknown: neither its image's name nor the running server says.",
+            "Which Prefect the server runs is unknown: its image's name does not say, and a server is asked "
+            f"only if it is public, awake and admits the login in {AUTH_SECRET}.",
             where=app,
             advice="Run it again with `--prefect-version`, such as --prefect-version 3.8.8.",
         )
@@ -231,11 +232,11 @@ def _name_beside(live: Live, chosen: Chosen, findings: Findings) -> None:
             findings.keep(f"{name} of the machine is unknown to Roost, and stays as it is")
 
 
-def _name_command(chosen: Chosen, image: str, findings: Findings) -> None:
-    """Say what becomes of a command that replaces the image's own."""
+def _name_command(chosen: Chosen, image: str | None, findings: Findings) -> None:
+    """Say what becomes of a command that replaces that of the file's image; None for Roost's own."""
     command, init = command_of(chosen.config), chosen.config.get("init") or {}
     others = sorted(name for name, value in init.items() if value and name != "cmd")
-    if not (is_stock_image(image) or is_our_image(image)):
+    if image is not None and not is_stock_image(image):
         if init:
             findings.keep("init of the machine stays as it is, with its command")
         return

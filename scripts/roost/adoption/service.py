@@ -18,7 +18,11 @@ from roost.plan.diff import PUBLIC_IPS
 from roost.plan.live import Live
 
 _PUBLIC_PORTS = frozenset({80, 443})
-_LEAST_PORT = 1024
+_PORT = 4200
+"""Prefect's own."""
+_LEAST_PORT, _MOST_PORT = 1024, 65535
+# Hosts by which a server answers in the private network, which is IPv6.
+_PRIVATE_HOSTS = frozenset({"::", "fly-local-6pn"})
 _KNOWN_SERVICE = frozenset(
     {
         *("protocol", "internal_port", "autostop", "autostart", "min_machines_running", "ports"),
@@ -71,8 +75,9 @@ def _ports(service: Json) -> set[int]:
     return {port["port"] for port in service.get("ports") or () if port.get("port")}
 
 
-def access_of(live: Live, service: Json, findings: Findings) -> Json:
+def access_of(live: Live, config: Json, service: Json, findings: Findings) -> Json:
     """Return the section `access` but for `auth`: who reaches the server, and at which port."""
+    env = config.get("env") or {}
     public = bool(_ports(service)) and any(ip.kind in PUBLIC_IPS for ip in live.ips)
     if not public:
         findings.guess("access", "it has no public address with a service, so it is private")
@@ -83,14 +88,24 @@ def access_of(live: Live, service: Json, findings: Findings) -> Json:
         )
     if public and not any(p.get("force_https") for p in service.get("ports") or ()):
         findings.lose("plain HTTP is answered now; afterwards port 80 leads to HTTPS")
+    if not service or str(env.get("PREFECT_SERVER_API_HOST")) in _PRIVATE_HOSTS:
+        app = live.app.name if live.app else "APP"
+        findings.lose(f"{app}.internal stops answering: clients use http://{app}.flycast")
     _name_unknown(service, findings)
     access: Json = {"public": public}
-    port = service.get("internal_port") or 4200
-    if port >= _LEAST_PORT:
+    port = service.get("internal_port") or _port_in(env)
+    if _LEAST_PORT <= port <= _MOST_PORT:
         access["internal_port"] = port
     else:
-        findings.lose(f"the internal port {port} needs root; the server listens at 4200")
+        why = "needs root" if port < _LEAST_PORT else "does not exist"
+        findings.lose(f"the internal port {port} {why}; the server listens at {_PORT}")
     return access
+
+
+def _port_in(env: Json) -> int:
+    """Return the port that a server without a service listens at."""
+    text = str(env.get("PREFECT_SERVER_API_PORT", ""))
+    return int(text) if text.isascii() and text.isdigit() else _PORT
 
 
 def _name_unknown(service: Json, findings: Findings) -> None:

@@ -31,7 +31,7 @@ def _lines(found: Imported) -> Iterator[str]:
             if place == section:
                 yield f"# guessed: {printable(guess)}"
         if section == "adopt":
-            yield "# The machine that the first apply takes over; this line may be removed afterwards."
+            yield "# The machine that the first apply takes over; keep this line."
         if section == "secrets":
             yield "# names; a value never stands here"
         text = yaml.safe_dump(

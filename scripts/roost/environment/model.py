@@ -193,7 +193,7 @@ class Access(Model):
     auth: Literal["basic", "none"] = "basic"
     """basic: needs the secret PREFECT_SERVER_API_AUTH_STRING, as user:password."""
     internal_port: Annotated[int, Field(ge=1024, le=65535)] = 4200
-    """Port of the server inside its machine, which APP.internal reaches; the public ports stay 80 and 443."""
+    """Port of the server inside its machine, where Fly's proxy looks for it; the public ports stay 80 and 443."""
 
 
 class Ignored(Model):

@@ -13,9 +13,9 @@ from roost.environment.settings_rules import holds_secret
 from roost.errors import UnappliableError
 from roost.errors.command import Command
 from roost.fly.models import Machine
-from roost.plan.compare import differences
+from roost.plan.compare import Path, differences, field_name
 from roost.plan.desired import DATABASE_URL_VARIABLE, SLOT_KEY, VERSION_KEY, Desired, Json
-from roost.plan.image import version_in
+from roost.plan.image import pinned, version_in
 from roost.plan.live import Live
 from roost.plan.ownership import is_adopted
 from roost.plan.releases import Release, Verdict, secrets_digest
@@ -23,21 +23,61 @@ from roost.plan.steps import UpdateMachine
 
 FOUND = "as it was found"
 """What the record of an adopted machine says in place of a reason."""
-# An address with a login in it.
-_LOGIN = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+# An address with a login in it, be it only a token.
+_LOGIN = re.compile(r"://[^\s@]+@")
+# Words of names whose values are often passwords; settings_rules has more.
+_NAME = re.compile(
+    r"(?:^|_)(?:PASS|PWD|PAT|DSN|KEY|KEYS|AUTH|WEBHOOK|HEADERS)(?:_|$)", re.IGNORECASE
+)
+# Addresses that are passwords themselves: whoever knows one may post.
+_WEBHOOK = re.compile(r"hooks\.slack\.com|discord(?:app)?\.com/api/webhooks", re.IGNORECASE)
+# NAME=value, --name=value and --name value in a command; $NAME is no value.
+_GIVEN = re.compile(r"(?:--([A-Za-z][\w-]*)[ =]|([A-Za-z_]\w*)=)[\"\']?([^\s$\"\'][^\s]*)")
+_COPIED = ("services", "checks", "init")
+"""What a record copies beside variables, and may hold a password."""
 
 
 def looks_secret(name: str, value: str) -> bool:
     """Return whether a variable may hold a password, by its name or its value."""
     if value.startswith("sqlite"):  # a path
         return False
-    return holds_secret(name) or _LOGIN.search(value) is not None
+    return (
+        holds_secret(name)
+        or _NAME.search(name) is not None
+        or _LOGIN.search(value) is not None
+        or _WEBHOOK.search(value) is not None
+    )
 
 
-def secrets_in_env(config: Json) -> tuple[str, ...]:
-    """Return the names of the variables of a machine that may hold passwords, sorted."""
+def secrets_in(config: Json) -> tuple[str, ...]:
+    """Return the variables and fields of a machine's config that may hold passwords, sorted."""
     env = config.get("env") or {}
-    return tuple(sorted(name for name, value in env.items() if looks_secret(name, str(value))))
+    variables = {name for name, value in env.items() if looks_secret(name, str(value))}
+    fields = {part for key in _COPIED for part in _secret_fields((key,), config.get(key))}
+    return tuple(sorted(variables | fields))
+
+
+def _secret_fields(path: Path, value: object) -> Iterator[str]:
+    """Yield the fields with headers, and those of a command with a password in it."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if key == "headers" and part:
+                yield field_name((*path, key))
+            else:
+                yield from _secret_fields((*path, key), part)
+    elif isinstance(value, list) and path[0] == "init":
+        if _in_command(" ".join(map(str, value))):
+            yield field_name(path)
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _secret_fields((*path, index), part)
+
+
+def _in_command(command: str) -> bool:
+    given = ((option or name, value) for option, name, value in _GIVEN.findall(command))
+    return _LOGIN.search(command) is not None or any(
+        looks_secret(name.replace("-", "_").upper(), value) for name, value in given
+    )
 
 
 def found_release(
@@ -45,14 +85,14 @@ def found_release(
 ) -> tuple[Release, ...]:
     """Return the record of what an adopted machine ran before; none for other machines.
 
-    There is none either where its variables may hold passwords: a record would copy them, and plans
-    show records.
+    There is none either where its config may hold passwords: a record would copy them, and plans show
+    records.
     """
     for wanted in desired.machines:
         machine = ours.get(wanted.name)
         if machine is None or not is_adopted(machine, desired) or not machine.config:
             continue
-        if secrets_in_env(machine.config):
+        if secrets_in(machine.config):
             continue
         marks = wanted.config["metadata"]
         version = version_in(str(machine.config.get("image", ""))) or marks[VERSION_KEY]
@@ -63,6 +103,8 @@ def found_release(
             for mount in machine.config.get("mounts") or ()
         ]
         env = {**(machine.config.get("env") or {}), **_database(wanted.config)}
+        if "image" in found:  # its tag may have moved by the time that it is taken back
+            found["image"] = pinned(str(found["image"]), machine.image_ref)
         config = {**found, "env": env, "metadata": {**kept, VERSION_KEY: version}}
         if mounts:
             config["mounts"] = mounts
@@ -113,10 +155,10 @@ def adoption_notes(desired: Desired, ours: Mapping[str, Machine]) -> Iterator[st
             f"The machine {machine.id} ({machine.name}) was made without Roost. This plan adopts it: it is "
             f"updated in place, with the same volume and address.{snapshot}"
         )
-        if names := secrets_in_env(machine.config or {}):
+        if names := secrets_in(machine.config or {}):
             yield (
-                f"The variables {', '.join(names)} of the machine {machine.id} may hold passwords, so "
-                "Roost keeps no record of what it runs now. If the gate fails, it is not taken back: "
+                f"{', '.join(names)} of the machine {machine.id} may hold passwords, so Roost "
+                "keeps no record of what it runs now. If the gate fails, it is not taken back: "
                 "set them as secrets of the app first."
             )
 
@@ -138,6 +180,7 @@ _REASONS = (
     (r"env\..*", "a variable that the file cannot keep, or that Roost sets; named above"),
     (r"mounts\[0\]\.path", "Roost mounts the volume at /data; the files on it stay"),
     (r"mounts\[0\]\..*", "as the file says under database"),
+    (r"init", "the image has its own command"),
     (r"init\..*", "the command of Prefect's own image"),
     (r"restart\..*", "a server that ends is started again, five times"),
     (r"stop_config\..*", "requests end before the server stops"),

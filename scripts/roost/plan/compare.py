@@ -106,7 +106,12 @@ def _compare(path: Path, want: Any, have: Any) -> Iterator[Change]:
     elif isinstance(want, list) and _is_records(want):
         yield from _compare_lists(path, want, have if isinstance(have, list) else [])
     elif normal(path, want) != normal(path, have):
-        yield Change(field_name(path), have, want)
+        yield Change(field_name(path), _shown(path, have), want)
+
+
+def _shown(path: Path, have: Any) -> Any:
+    """Return a live value as a plan shows it: a command of somebody else's may hold a password."""
+    return HIDDEN if path[0] == "init" and have is not None else have
 
 
 def _compare_maps(path: Path, want: Json, have: Json) -> Iterator[Change]:
@@ -122,7 +127,8 @@ def _compare_lists(path: Path, want: list[Json], have: list[Any]) -> Iterator[Ch
     for index, value in enumerate(want):
         yield from _compare((*path, index), value, have[index] if index < len(have) else None)
     for index in range(len(want), len(have)):
-        yield Change(field_name((*path, index)), have[index], None)
+        # Somebody else's; it may hold a password, such as in the headers of a check.
+        yield Change(field_name((*path, index)), HIDDEN, None)
 
 
 def _is_records(value: list[Any]) -> bool:

@@ -10,7 +10,7 @@ from roost.fly.models import Machine, Volume
 from roost.plan.adoption import check_adopted
 from roost.plan.desired import VOLUME_NAME, Desired
 from roost.plan.live import Live
-from roost.plan.ownership import is_ours, slot_of
+from roost.plan.ownership import is_named, is_ours, slot_of
 from roost.plan.restore import read_journal
 
 LAST_KEPT_DAYS = 60
@@ -46,9 +46,11 @@ def check_all_ours(desired: Desired, live: Live) -> None:
     """Check that every machine and volume of the app belongs to the environment.
 
     Raises:
-        UnappliableError: the app has machines or volumes that no apply created or adopted.
+        UnappliableError: the app has machines or volumes that no apply created or adopted, or it is
+            unknown whether one did.
     """
     check_adopted(desired, live)
+    _check_known(desired, live)
     names = _volume_names(desired)
     strange = [f"machine {m.id} ({m.name})" for m in live.machines if not is_ours(m, desired)]
     strange += [f"volume {v.id} ({v.name})" for v in live.volumes if v.name not in names]
@@ -57,6 +59,17 @@ def check_all_ours(desired: Desired, live: Live) -> None:
             f"The app has objects that this environment did not create: {', '.join(strange)}.",
             where=desired.environment,
             advice="Inspect and remove them with `fly` first. Nothing was changed.",
+        )
+
+
+def _check_known(desired: Desired, live: Live) -> None:
+    """Check that Fly tells whether the machine that the file names was adopted."""
+    silent = next((m for m in live.machines if m.config is None and is_named(m, desired)), None)
+    if silent is not None:
+        raise UnappliableError(
+            f"The host of the machine {silent.id} does not answer, so whether Roost adopted it is unknown.",
+            where=desired.environment,
+            advice="Wait for Fly to repair it (status.flyio.net), then run this again. Nothing was changed.",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from roost.environment.flow_folder import LOCK, FlowFolder
@@ -24,12 +24,18 @@ _OURS = re.compile(
     rf"{re.escape(REGISTRY)}/[^/:]+:(?:prefect-(\d+\.\d+\.\d+)|{WAKER}|{REDIS_TAG})-[0-9a-f]{{12}}"
 )
 
-_STOCK = re.compile(r"(?:(?:index\.)?docker\.io/)?prefecthq/prefect(?:[:@].*)?")
+# Docker Hub under its own names, and as Fly's API spells it (fly-go's ImageRef) and mirrors it.
+_DOCKER_HUB = r"(?:(?:(?:index\.|registry-1\.)?docker\.io|docker-hub-mirror\.fly\.io)/)?"
+
+_STOCK = re.compile(rf"{_DOCKER_HUB}prefecthq/prefect(?:[:@].*)?")
 
 # Tags such as 3.9.1-python3.12, which may stand before a digest; 3-latest names no version.
 _STOCK_VERSION = re.compile(
-    r"(?:(?:index\.)?docker\.io/)?prefecthq/prefect:(\d+\.\d+\.\d+)(?:-[\w.-]+)?(?:@.*)?", re.ASCII
+    rf"{_DOCKER_HUB}prefecthq/prefect:(\d+\.\d+\.\d+)(?:-[\w.-]+)?(?:@.*)?", re.ASCII
 )
+
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 def image_reference(app: str, version: str, parts: Iterable[Part], name: str = WAKER) -> str:
@@ -59,6 +65,19 @@ def version_in(reference: str) -> str:
     """Return the Prefect version in a reference of ours, or in a tag of Prefect's own; else empty."""
     match = _OURS.fullmatch(reference) or _STOCK_VERSION.fullmatch(reference)
     return (match[1] or "") if match else ""
+
+
+def pinned(reference: str, image_ref: Mapping[str, object] | None) -> str:
+    """Return an image with the digest that a machine runs, as its tag may move to another image.
+
+    Args:
+        reference: the image in the machine's config.
+        image_ref: what Fly says about it; without a digest the reference stays as it is.
+    """
+    digest = str((image_ref or {}).get("digest") or "")
+    if "@" in reference or is_our_image(reference) or not _DIGEST.fullmatch(digest):
+        return reference
+    return f"{reference}@{digest}"
 
 
 def is_stock_image(reference: str) -> bool:

@@ -18,10 +18,17 @@ from roost.plan.desired import (
     DesiredMachine,
 )
 from roost.plan.foreign_machines import foreign_machine_item
-from roost.plan.image import version_in
+from roost.plan.image import is_our_image, pinned, version_in
 from roost.plan.live import Live
 from roost.plan.override import decode
-from roost.plan.ownership import is_adopted, is_ours, slot_number, slot_of, with_volume
+from roost.plan.ownership import (
+    is_adopted,
+    is_named,
+    is_ours,
+    slot_number,
+    slot_of,
+    with_volume,
+)
 from roost.plan.releases import records_in, releases_on, snapshot_before, without_records
 from roost.plan.replicas import in_order, meanwhile
 from roost.plan.retention import deletes_more
@@ -41,6 +48,7 @@ from roost.plan.steps import (
     UpdateMetadata,
 )
 from roost.prefect.versions import Version, parse_version
+from roost.secret_text import HIDDEN
 
 # States after an interrupted apply or a failed start. The proxy does not wake such a machine.
 STRANDED = frozenset({"created", "failed", "launch_failed"})
@@ -100,7 +108,7 @@ def surplus_machines(
     keep = {machine.id for slot, machine in ours.items() if slot in wanted}
     surplus = [machine for machine in live.machines if machine.id not in keep]
     for machine in sorted(surplus, key=lambda m: (slot_number(slot_of(m)), m.id), reverse=True):
-        if not is_ours(machine, desired) or is_adopted(machine, desired):
+        if not is_ours(machine, desired) or is_named(machine, desired):
             yield foreign_machine_item(desired, live, machine, back=back)
         elif machine.mounted_volume:
             yield Refusal(
@@ -162,9 +170,21 @@ def _one_machine(
 def _config_changes(wanted: DesiredMachine, machine: Machine) -> tuple[Change, ...]:
     """Compare the config, and the fields that the newest release sent and the file dropped."""
     live = machine.config or {}
+    if wanted.config["image"] == (same := pinned(str(live.get("image", "")), machine.image_ref)):
+        live = {**live, "image": same}  # the digest that it runs
     found = differences(_unmarked(wanted.config), live)
+    if _runs_other_command(wanted.config, live):
+        found = (*found, Change("init", HIDDEN, None))
     records = releases_on([machine])
-    return (*found, *leftovers(records[-1].config, wanted.config, live)) if records else found
+    left = leftovers(records[-1].config, wanted.config, live) if records else ()
+    shown = {change.field for change in found}
+    return (*found, *(change for change in left if change.field not in shown))
+
+
+def _runs_other_command(ours: Json, live: Json) -> bool:
+    """Return whether an image of Roost's would run the command of an image before it."""
+    starts = any((live.get("init") or {}).values())
+    return starts and "init" not in ours and is_our_image(ours["image"])
 
 
 def _override_change(wanted: DesiredMachine, machine: Machine) -> tuple[Change, ...]:
@@ -306,7 +326,8 @@ def merged_config(ours: Json, live: Json) -> Json:
 
     Fields that no environment file has, flyctl's metadata and our own notes are kept. A plan does not
     show them, as they may hold a secret. The executor adds records and marks. A field that an earlier
-    release sent is not somebody else's, and is dropped unless the step asks for it.
+    release sent is not somebody else's, and is dropped unless the step asks for it; so is the command
+    of another image once the machine runs Roost's.
     """
     live = served(live)
     metadata = live.get("metadata") or {}
@@ -314,6 +335,8 @@ def merged_config(ours: Json, live: Json) -> Json:
     theirs = {key: value for key, value in live.items() if key not in sent}
     beside = without_records(metadata)
     beside.pop(OVERRIDE_KEY, None)  # the step says which one, if any
+    if _runs_other_command(ours, live):
+        theirs.pop("init", None)
     config = {**theirs, **ours, "metadata": {**beside, **ours["metadata"]}}
     return with_marks(config, {})
 

@@ -6,6 +6,7 @@ names of its secrets are known.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from roost.environment.database_rules import URL, chooses_database
@@ -16,6 +17,7 @@ from roost.plan.desired import DATABASE_URL_VARIABLE, VERSION_KEY
 _DRIVER = "PREFECT_SERVER_DATABASE_DRIVER"
 # Groups take JSON, which may name a database.
 _GROUPS = frozenset({"PREFECT_SERVER", "PREFECT_SERVER_DATABASE"})
+_SQLITE = re.compile(r"sqlite(?:\+aiosqlite)?:///([^?]+)")
 _HOME, _FILE = "PREFECT_HOME", "prefect.db"
 
 
@@ -37,14 +39,25 @@ def _variables(
 ) -> Iterator[str]:
     if env.get(DATABASE_URL_VARIABLE):
         yield DATABASE_URL_VARIABLE
-    own = tuple(f":///{folder}/{_FILE}" for folder in (env.get(_HOME, ""), *mounted))
+    home = str(env.get(_HOME) or "")
+    own = {_path(f"{folder}/{_FILE}") for folder in (home, *mounted) if folder}
     for name, value in env.items():
         canonical = known.canonical(name)
-        harmless = (canonical == URL and str(value).endswith(own)) or (
+        harmless = (canonical == URL and _sqlite_path(str(value), home) in own) or (
             canonical == _DRIVER and str(value).startswith("sqlite")
         )
         if value and not harmless and _chooses(name, known):
             yield name
+
+
+def _sqlite_path(url: str, home: str) -> str:
+    """Return the path of the file in an address of SQLite, without its options; empty for another."""
+    match = _SQLITE.match(url.replace(f"${_HOME}", home))
+    return _path(match[1]) if match else ""
+
+
+def _path(text: str) -> str:
+    return re.sub("/+", "/", text)
 
 
 def _secrets(secrets: Iterable[SecretInfo], known: PrefectSettings) -> Iterator[str]:

@@ -26,16 +26,24 @@ def is_ours(machine: Machine, desired: Desired) -> bool:
     A machine whose host does not answer may have no metadata. Then its name decides: treated as a
     foreign machine, it would get a second one beside it.
     """
-    if is_adopted(machine, desired):
+    if is_named(machine, desired):
         return True
     if machine.config is None and not machine.metadata:
         return _SLOT_NAME.fullmatch(machine.name) is not None
     return machine.metadata.get(ENVIRONMENT_KEY) == desired.environment
 
 
-def is_adopted(machine: Machine, desired: Desired) -> bool:
-    """Return whether the file names a machine, without any marks yet, as the server's."""
+def is_named(machine: Machine, desired: Desired) -> bool:
+    """Return whether the file names a machine without marks as the server's, adopted yet or not.
+
+    While its host does not answer, an adopted machine has no marks either.
+    """
     return machine.id == desired.adopt and ENVIRONMENT_KEY not in machine.metadata
+
+
+def is_adopted(machine: Machine, desired: Desired) -> bool:
+    """Return whether the next apply adopts a machine: it is named, and known to have no marks yet."""
+    return machine.config is not None and is_named(machine, desired)
 
 
 def our_machines(desired: Desired, live: Live) -> dict[str, Machine]:
@@ -43,7 +51,7 @@ def our_machines(desired: Desired, live: Live) -> dict[str, Machine]:
     found = [machine for machine in live.machines if is_ours(machine, desired)]
     best_last = sorted(found, key=lambda m: (not m.mounted_volume, m.id), reverse=True)
     return {
-        ADOPTED_SLOT if is_adopted(machine, desired) else slot_of(machine): machine
+        ADOPTED_SLOT if is_named(machine, desired) else slot_of(machine): machine
         for machine in best_last
     }
 

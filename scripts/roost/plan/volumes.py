@@ -8,7 +8,7 @@ from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import retained_volumes
 from roost.plan.database_move import is_moved, kept_volume_notes
-from roost.plan.desired import Desired, DesiredVolume, named_database
+from roost.plan.desired import ENVIRONMENT_KEY, Desired, DesiredVolume, named_database
 from roost.plan.disk_usage import fullness_notes
 from roost.plan.live import Live
 from roost.plan.ownership import candidate_volumes
@@ -39,6 +39,8 @@ def compare_volumes(
         yield _ambiguous(desired, candidates)
     elif ours:
         yield _unusable(desired.environment, ours)
+    elif theirs := _attached(desired.volume, live):
+        yield _of_another(theirs)
     else:
         yield create_volume(desired, desired.volume)
     kept = retained_volumes(ours.values())
@@ -58,6 +60,26 @@ def _reused(volume: Volume) -> str:
         f"The new machine uses the existing volume {volume.id}{made} with the data on it. "
         "If you do not want that, remove the volume first: "
         f"`fly volumes destroy {volume.id}`."
+    )
+
+
+def _attached(wanted: DesiredVolume, live: Live) -> Volume | None:
+    """Return a volume of the wanted name that a machine without an environment's marks has."""
+    machines = {
+        machine.id for machine in live.machines if not machine.metadata.get(ENVIRONMENT_KEY)
+    }
+    named = sorted((v for v in live.volumes if v.name == wanted.name), key=lambda v: v.id)
+    return next((v for v in named if v.attached_machine_id in machines), None)
+
+
+def _of_another(volume: Volume) -> Refusal:
+    """Refuse an empty volume beside the one that may hold the data."""
+    return Refusal(
+        f"volume/{volume.name}",
+        f"the volume {volume.id} of that name belongs to the machine {volume.attached_machine_id}, which "
+        "is not known as Roost's",
+        "If it is the server, name it under `adopt` and wait until its host answers; else rename "
+        "database.volume_name.",
     )
 
 

@@ -33,6 +33,7 @@ from roost.fly.models import Volume
 from roost.plan.adoption import adopted_changes
 from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
+from roost.plan.image import is_stock_image
 from roost.plan.steps import Risk
 
 BUILT = "registry.fly.io/acme-flows:deployment-01ABC"
@@ -217,6 +218,9 @@ def contains(data, part):
     )
 
 
+SQLITE_URL = "PREFECT_API_DATABASE_CONNECTION_URL"
+UNKNOWN_PLACE = "Where the server keeps its database is set inside its image"
+READS_OTHER = {"init": {"cmd": ["sh", "-c", f"{SQLITE_URL}=$DATABASE_URL prefect server start"]}}
 OTHER_COMMAND = {"init": {"cmd": ["prefect", "server", "start", "--no-services"]}}
 REFUSED = {
     "no machine": (replace(app(), machines=()), f"The app {APP} has no machine."),
@@ -264,6 +268,31 @@ REFUSED = {
         app(server(env={"PREFECT_HOME": "/srv"})),
         "The database /srv/prefect.db is not on the volume (/data).",
     ),
+    "the image's own folder beside the volume": (
+        app(server(env={})),
+        "The database /root/.prefect/prefect.db is not on the volume (/data).",
+    ),
+    "an address of SQLite that is relative": (
+        app(server(env={"PREFECT_HOME": "/data", SQLITE_URL: "sqlite+aiosqlite:///prefect.db"})),
+        UNKNOWN_PLACE,
+    ),
+    "another file in Prefect's folder": (
+        app(server(env={**HOME, SQLITE_URL: "sqlite+aiosqlite:///$PREFECT_HOME/old.db"})),
+        "The database /data/old.db is not at the top of the volume (/data).",
+    ),
+    "a place that the command sets": (
+        app(server(init={"cmd": ["sh", "-c", "PREFECT_HOME=/srv prefect server start"]})),
+        UNKNOWN_PLACE,
+    ),
+    "a place that a secret sets": (app(secrets=(AUTH_SECRET, "PREFECT_HOME")), UNKNOWN_PLACE),
+    "an address that Prefect does not read": (
+        app(server(**NO_VOLUME), secrets=(AUTH_SECRET, "DATABASE_URL"), volumes=()),
+        "Prefect does not read the secret DATABASE_URL by itself",
+    ),
+    "a volume, and an address in the command": (
+        app(server(**READS_OTHER), secrets=(AUTH_SECRET, "DATABASE_URL")),
+        "which of the two holds the data is unknown",
+    ),
     "two databases": (
         app(secrets=(AUTH_SECRET, POSTGRES_SECRET)),
         "which of the two holds the data is unknown",
@@ -285,6 +314,18 @@ def test_an_app_that_no_file_can_describe_is_refused_with_the_reason_and_a_next_
 
 
 LOST = {
+    "no service": (
+        server(services=None),
+        "acme-flows.internal stops answering: clients use http://acme-flows.flycast",
+    ),
+    "a host of the private network": (
+        server(env={**HOME, "PREFECT_SERVER_API_HOST": "::"}),
+        "acme-flows.internal stops answering",
+    ),
+    "Fly's name of the private network": (
+        server(env={**HOME, "PREFECT_SERVER_API_HOST": "fly-local-6pn"}),
+        "acme-flows.internal stops answering",
+    ),
     "a check of another path": (
         server(**service(checks=[{**CHECK, "path": "/"}])),
         "Fly's check asks /; Prefect answers only /api/health and /api/ready without a login",
@@ -344,6 +385,39 @@ def test_a_value_that_may_be_a_password_is_never_written_and_becomes_a_secret():
     assert any("is not taken back" in warning for warning in plan.warnings)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLACK_WEBHOOK_URL", "https://example.com/hunter2"),
+        ("DB_PASS", "hunter2"),
+        ("DB_PWD", "hunter2"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hunter2"),
+        ("PREFECT_CLIENT_CUSTOM_HEADERS", '{"X-Key": "hunter2"}'),
+        ("SENTRY_DSN", "https://hunter2@o1.ingest.sentry.io/2"),
+        ("STRIPE_KEY", "hunter2"),
+        ("SSH_PRIVATE_KEY", "hunter2"),
+        ("AWS_ACCESS_KEY_ID", "hunter2"),
+        ("GH_PAT", "hunter2"),
+        ("MIRROR", "https://hunter2@pypi.example.com/simple"),
+        ("OTHER_DB", "postgresql://u:hunter2/w@db.example.com/x"),
+        ("ALERTS", "https://hooks.slack.com/services/hunter2"),
+        ("CHAT", "https://discord.com/api/webhooks/1/hunter2"),
+    ],
+)
+def test_a_password_under_any_usual_name_or_form_stays_out_of_the_file(name, value):
+    found = imports(app(server(env={**HOME, name: value})))
+
+    assert "hunter2" not in written(found) + repr(found.findings)
+    assert any(name in text for text in found.findings.losses)
+
+
+@pytest.mark.parametrize("name", ["PATH_TO_X", "KEYBOARD", "COMPASS", "AUTHOR", "TZ"])
+def test_a_usual_variable_is_no_password(name):
+    found = imports(app(server(env={**HOME, name: "Europe/London"})))
+
+    assert found.data["environment"] == {name: "Europe/London"}
+
+
 def test_fields_that_roost_does_not_know_stay_on_the_machine_and_are_named():
     found = imports(app(server(statics=[{"guest_path": "/x"}], hyperdrive={"warp": 9})))
 
@@ -360,6 +434,30 @@ def test_other_volumes_are_left_alone_and_named():
     live = app(volumes=(*app().volumes, spare))
 
     assert "the volume vol_1 (prefect_data) is left alone" in imports(live).findings.kept
+
+
+def test_a_place_that_an_unknown_image_sets_is_never_guessed():
+    mounts = [{"volume": "vol_9", "path": "/mnt/prefect"}]
+    live = app(server(image="registry.example.com/prefect:3.8.8", env={}, mounts=mounts))
+
+    with pytest.raises(NotImportableError, match=UNKNOWN_PLACE):
+        imports(live, "3.8.8")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"PREFECT_HOME": "/data/"},
+        {"PREFECT_HOME": "/data", SQLITE_URL: "sqlite+aiosqlite:///$PREFECT_HOME/prefect.db"},
+        {SQLITE_URL: "sqlite+aiosqlite:////data//prefect.db?timeout=60"},
+    ],
+    ids=["a folder", "an address in the folder", "an address"],
+)
+def test_a_database_at_the_top_of_the_volume_is_imported_without_a_guess(env):
+    found = imports(app(server(env=env)))
+
+    assert found.data["database"]["backend"] == "sqlite"
+    assert "database" not in dict(found.findings.guesses)
 
 
 def test_a_public_server_without_a_login_gets_one():
@@ -379,14 +477,17 @@ def test_a_secret_under_the_name_of_a_credential_of_the_job_gets_a_source_of_its
     }
 
 
-def test_an_image_whose_prefect_would_not_read_the_address_is_replaced_and_the_reason_given():
-    live = app(server(**NO_VOLUME), secrets=(AUTH_SECRET, "DATABASE_URL"), volumes=())
+def test_an_image_whose_command_passes_the_address_on_is_replaced_and_the_reason_given():
+    live = app(
+        server(**NO_VOLUME, **READS_OTHER), secrets=(AUTH_SECRET, "DATABASE_URL"), volumes=()
+    )
 
     found = imports(live)
 
     assert found.environment.prefect.image is None
     assert found.environment.database.url_secret == "DATABASE_URL"
     assert any(f"the image {STOCK} is replaced" in text for text in found.findings.losses)
+    assert any("its command becomes" in text for text in found.findings.losses)
     assert "# guessed: DATABASE_URL is the secret with the database's address" in written(found)
 
 
@@ -395,6 +496,8 @@ def test_an_image_whose_prefect_would_not_read_the_address_is_replaced_and_the_r
     [
         (STOCK, "3.8.8"),
         ("docker.io/prefecthq/prefect:3.9.1", "3.9.1"),
+        ("registry-1.docker.io/prefecthq/prefect:3.9.1", "3.9.1"),
+        ("docker-hub-mirror.fly.io/prefecthq/prefect:3.9.1-python3.12", "3.9.1"),
         (f"{STOCK}@sha256:0123", "3.8.8"),
         ("prefecthq/prefect:3-latest", ""),
         ("prefecthq/prefect:3.8-python3.12", ""),
@@ -405,6 +508,26 @@ def test_the_version_is_that_of_the_image_s_name(image, version):
     chosen = choose(app(server(image=image)))
 
     assert (image_of(chosen), version_of(chosen)) == (image, version)
+    assert is_stock_image(image) is (image != BUILT)
+
+
+def test_the_image_is_pinned_by_the_digest_that_runs():
+    digest = f"sha256:{'ab' * 32}"
+
+    found = imports(app(machine(image_ref={"digest": digest})))
+
+    assert found.data["prefect"] == {"version": "3.8.8", "image": f"{STOCK}@{digest}"}
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"), [("4300", 4300), ("x", 4200), ("80", 4200), ("70000", 4200)]
+)
+def test_a_private_server_without_a_service_keeps_the_port_of_its_variable(port, expected):
+    env = {**HOME, "PREFECT_SERVER_API_PORT": port}
+
+    found = imports(app(server(services=None, env=env), ips=()))
+
+    assert found.environment.access.internal_port == expected
 
 
 @pytest.mark.parametrize(

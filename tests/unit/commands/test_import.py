@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from helpers.made_by_flyctl import MACHINE, VOLUME, config
+from roost.environment.database_rules import URL
 
 APP = "acme-flows"
 BUILT = "registry.fly.io/acme-flows:deployment-01ABC"
@@ -77,7 +78,11 @@ def test_a_version_without_a_lock_is_named_with_the_command_that_makes_one(
     roost, found, fly, tmp_path
 ):
     del found["config"]["mounts"]
-    found["config"] |= {"image": "prefecthq/prefect:3.4.24-python3.11", "env": {}}
+    found["config"] |= {
+        "image": "prefecthq/prefect:3.4.24-python3.11",
+        "env": {},
+        "init": {"cmd": ["sh", "-c", f"{URL}=$DATABASE_URL prefect server start"]},
+    }
     fly.volumes.clear()
     fly.secrets["DATABASE_URL"] = "x"
 

@@ -41,7 +41,7 @@ def test_an_echo_in_another_form_is_no_difference(sent, echoed):
         (
             {"p": [{"port": 80}]},
             {"p": [{"port": 80}, {"port": 443}]},
-            Change("p[1]", {"port": 443}, None),
+            Change("p[1]", HIDDEN, None),
         ),
         ({"h": ["tls", "http"]}, {"h": ["http"]}, Change("h", ["http"], ["tls", "http"])),
         ({"env": {"A": ""}}, {"env": {}}, Change("env.A", None, "")),
