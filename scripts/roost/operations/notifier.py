@@ -1,7 +1,7 @@
 """Tell people: find the addresses that an environment names, and send to all at once.
 
-Sending never fails a command: what did not arrive is a warning, which names the secret and at most the
-host. It never holds one up either: after `LIMIT_S` seconds an address counts as one that did not answer.
+Sending never fails a command: what did not arrive is a warning, which names the secret and the service.
+It never holds one up either: after `LIMIT_S` seconds an address counts as one that did not answer.
 """
 
 from __future__ import annotations

@@ -85,15 +85,16 @@ def down_topic(result: DriftResult, seen: Seen) -> Topic:
 def budget_topic(found: BudgetFound, seen: Seen) -> Topic:
     """Return the issue of an environment's budget in this month."""
     name, headline = found.environment, text(budget_line(found))
+    # With the month in it, the budget of the next month is reported again. A closed issue keeps it: a
+    # forecast near the budget passes it again and again.
+    digest = f"{found.month} {found.monthly_usd}"
     if not found.over:
-        return _closed(BUDGET, name, headline, seen)
+        return _closed(BUDGET, name, headline, seen, digest)
     steps = (
         f"See what it is paid for: `{Command('cost', plain(name))}`",
         f"See when it was awake: `{Command('status', '--html', 'fleet.html')}`",
         "Let it sleep more, make its machine smaller, or raise budget.monthly_usd.",
     )
-    # With the month in it, the budget of the next month is reported again.
-    digest = f"{found.month} {found.monthly_usd}"
     return _open(BUDGET, name, headline, steps, digest, seen)
 
 
@@ -117,14 +118,14 @@ def _open(  # noqa: PLR0913, PLR0917 - the parts of an issue
     )
 
 
-def _closed(kind: Kind, name: str, headline: str, seen: Seen) -> Topic:
+def _closed(kind: Kind, name: str, headline: str, seen: Seen, digest: str = "") -> Topic:
     about = kind.about(name)
     return Topic(
         about=about,
         title=f"{kind.title}: {name}",
         is_open=False,
-        body=marked(about, "", seen, [headline, *last_line(seen, is_open=False)]),
-        digest="",
+        body=marked(about, digest, seen, [headline, *last_line(seen, is_open=False)]),
+        digest=digest,
         news=f"{headline} {at_run(seen)}",
         run=seen.run,
         fact=kind.fact,

@@ -31,7 +31,7 @@ def test_a_test_message_arrives(watched, server, monkeypatch):
 
     said = watched("notify", "staging", "--test")
 
-    assert (said.code, said.out) == (0, "CHAT: the message was delivered to 127.0.0.1.\n")
+    assert (said.code, said.out) == (0, "CHAT: the message was delivered to its web address.\n")
     [(_, message)] = server.got
     assert message["title"] == "[Roost] staging: a test message"
 
@@ -84,7 +84,7 @@ def test_an_address_that_is_not_here_or_refuses_changes_no_result(watched, serve
 
     assert without.code == refused.code
     assert "CHAT" not in without.err
-    assert "Warning: CHAT: the message was not delivered to 127.0.0.1" in refused.err
+    assert "Warning: CHAT: the message was not delivered to its web address" in refused.err
     assert "hunter2" not in refused.err
 
 
