@@ -196,7 +196,7 @@ def test_a_server_that_this_run_starts_again_is_reported_when_it_has():
     down = result(STOPPED, down="no machine runs.", heal=True)
     _, issues = told([down], run_result())
 
-    before = standing_topics([down], run_result(), (), SEEN, later=["staging"])
+    before = standing_topics([down], run_result(), {}, SEEN, later=["staging"])
     known = known_issues(issues)
     open_already = standing_topics([down], run_result(), known, LATER, later=["staging"])
 
@@ -227,6 +227,26 @@ def test_a_month_over_its_budget_is_told_once_and_in_the_next_month_again():
     assert "runs over its budget of $5.00 a month: $4.10 so far in 2026-11" in found.text
     assert again == ()
     assert [one.fact for one in later] == ["budget"]
+
+
+def test_a_forecast_near_the_budget_is_told_once_a_month():
+    """It passes the budget again and again, and the issue opens and closes with it."""
+
+    def tell(issues, *forecasts, month="2026-11"):
+        facts, states = [], []
+        for forecast in forecasts:
+            found = OVER.model_copy(update={"month": month, "month_end": forecast})
+            said, issues = told([result()], run_result(budgets=[found]), issues, LATER)
+            facts += [one.fact for one in said]
+            states += [issue.state for issue in issues]
+        return facts, states, issues
+
+    november, states, issues = tell((), 5.01, 4.99, 5.02, 4.97, 5.03)
+    december, _, _ = tell(issues, 4.9, 5.1, 4.9, 5.1, month="2026-12")
+
+    assert november == ["budget"]
+    assert states == ["open", "closed", "open", "closed", "open"]
+    assert december == ["budget"]
 
 
 def test_an_issue_closes_where_the_month_the_budget_or_the_file_is_gone():
