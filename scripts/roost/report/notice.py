@@ -138,7 +138,7 @@ def _deploy_notice(outcome: DeployOutcome, run_url: str) -> Notice:
         fact="approval" if awaited else "failed",
         environment=outcome.environment,
         title=f"{outcome.environment}: {what}",
-        text=outcome.message,
+        text=_cut(outcome.message, LONGEST_TEXT),
         link=outcome.run_url or run_url,
     )
 
@@ -150,7 +150,7 @@ def waiting_notice(environment: str, reviewers: Sequence[str], run_url: str) -> 
         fact="approval",
         environment=environment,
         title=f"{environment}: the deploy waits for an approval",
-        text=f"{who} in the run, under Review deployments.",
+        text=_cut(f"{who} in the run, under Review deployments.", LONGEST_TEXT),
         link=run_url,
     )
 
@@ -175,7 +175,7 @@ def drift_notices(
             fact=topic.fact,
             environment=topic.environment,
             title=topic.title,
-            text=topic.plain,
+            text=_cut(topic.plain, LONGEST_TEXT),
             link=run_url,
         )
         for topic in news
@@ -189,7 +189,7 @@ def drill_notice(environment: str, error: RoostError) -> Notice:
         fact="backup",
         environment=environment,
         title=f"{environment}: the backup drill failed",
-        text=str(error),
+        text=_cut(str(error), LONGEST_TEXT),
     )
 
 
@@ -202,7 +202,7 @@ def apply_notice(environment: str, error: RoostError) -> Notice | None:
         fact="failed",
         environment=environment,
         title=f"{environment}: {_ENDINGS[result]}",
-        text=str(error),
+        text=_cut(str(error), LONGEST_TEXT),
     )
 
 
