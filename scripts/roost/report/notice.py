@@ -6,8 +6,11 @@ address as another: both are signs of the chat, not of the person who reads.
 
 from __future__ import annotations
 
+import json
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -21,9 +24,11 @@ from roost.report.issue import Change
 from roost.report.outcome import DeployOutcome, Result, result_of
 from roost.report.wording import one_line
 
-MOST_NOTICES = 50
-"""As many are handed from job to job: a variable of a step is limited to 128 KB."""
+MOST_HANDED = 100_000
+"""Bytes that are handed from job to job: a variable of a step is limited to 128 KB."""
 LONGEST_TEXT = 600
+_TEXTS = (LONGEST_TEXT, 200, 60)
+"""How long texts may be where many facts are handed on."""
 MOST_TEXT = 1700
 """Discord refuses more than 2,000 characters, the title included."""
 _AWAITED = frozenset({"plan-changed", "not-planned"})
@@ -55,9 +60,9 @@ class Notice(BaseModel):
     text: Annotated[str, Field(max_length=20_000)] = ""
     link: Annotated[str, Field(max_length=500)] = ""
 
-    def short_document(self) -> dict[str, Any]:
+    def short_document(self, most: int = LONGEST_TEXT) -> dict[str, Any]:
         """Return the JSON form, with what a message has room for."""
-        cut = self.model_copy(update={"text": _cut(self.text, LONGEST_TEXT)})
+        cut = self.model_copy(update={"text": _cut(self.text, most)})
         return cut.model_dump(mode="json", exclude_defaults=True)
 
 
@@ -70,6 +75,17 @@ class Message:
 
 
 _NOTICES = TypeAdapter(tuple[Notice, ...])
+
+
+def handed_on(notices: Sequence[Notice]) -> tuple[str, int]:
+    """Return notices as JSON for another job, and how many had no room even with short texts."""
+    for most in _TEXTS:
+        written = [json.dumps(notice.short_document(most)) for notice in notices]
+        sizes = list(accumulate(len(one) + 2 for one in written))
+        if sizes[-1] <= MOST_HANDED:
+            return f"[{', '.join(written)}]", 0
+    kept = bisect_right(sizes, MOST_HANDED)
+    return f"[{', '.join(written[:kept])}]", len(notices) - kept
 
 
 def read_notices(text: str, where: str) -> tuple[Notice, ...]:
@@ -203,6 +219,16 @@ def apply_notice(environment: str, error: RoostError) -> Notice | None:
         environment=environment,
         title=f"{environment}: {_ENDINGS[result]}",
         text=_cut(str(error), LONGEST_TEXT),
+    )
+
+
+def broken_notice(job: str, run_url: str) -> Notice:
+    """Return what is told of a job of Deploy that failed before it could say what was deployed."""
+    return Notice(
+        fact="failed",
+        title=f"Deploy: the job {_cut(job, 100)} failed",
+        text="Not all of the merge may be deployed. See the log of the job, and run it again.",
+        link=run_url,
     )
 
 

@@ -18,6 +18,7 @@ from roost.report.notice import (
     apply_notice,
     deploy_notices,
     drift_notices,
+    handed_on,
     message_of,
     plain_text,
     read_notices,
@@ -144,6 +145,21 @@ def test_what_another_job_wrote_is_read_and_anything_else_is_refused():
     for bad in ("{", "[1]", '[{"fact": "party", "title": "x"}]', '[{"fact": "drift"}]'):
         with pytest.raises(BadDocumentError):
             read_notices(bad, "NOTICES")
+
+
+@pytest.mark.parametrize(
+    ("count", "left"), [(1, 0), (51, 0), (300, 0), (2000, True)], ids=["one", "51", "300", "2000"]
+)
+def test_every_fact_is_handed_on_as_long_as_it_has_room(count, left):
+    many = [notice(f"e{n}: the deploy failed", text="x" * 900, link=RUN) for n in range(count)]
+
+    text, lacking = handed_on(many)
+    read = read_notices(text, "NOTICES")
+
+    assert len(text.encode()) <= 100_002
+    assert bool(lacking) == bool(left)
+    assert [one.title for one in read] == [one.title for one in many[: count - lacking]]
+    assert all(one.text for one in read)
 
 
 def test_drift_is_told_when_it_is_found_and_not_again():

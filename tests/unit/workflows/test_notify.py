@@ -93,6 +93,36 @@ def test_a_secret_that_the_job_lacks_is_a_warning_that_names_it(step, monkeypatc
     assert "the environment variable NOTIFY_URL is not set" in said.out
 
 
+@pytest.mark.parametrize("notices", ["", "[]", json.dumps([NOTICE])], ids=["none", "no", "one"])
+def test_a_job_that_failed_before_it_could_say_more_is_told(step, server, monkeypatch, notices):
+    monkeypatch.setenv("NOTIFY_URL", server.url)
+    monkeypatch.setenv("NOTICES", notices)
+    monkeypatch.setenv("BROKEN", "Changed")
+
+    said = step("github", "notify")
+
+    assert said.code == 0
+    [(_, message)] = server.got
+    assert "Deploy: the job Changed failed" in message["title"] + message["message"]
+    assert "/acme/infra/actions/runs/1001" in message["message"]
+
+
+def test_addresses_in_a_file_with_faults_are_a_warning(step, server, monkeypatch, tmp_path):
+    """Such a file is why the job Changed fails; the other files still say who is told."""
+    monkeypatch.setenv("NOTIFY_URL", server.url)
+    monkeypatch.setenv("BROKEN", "Changed")
+    (tmp_path / "quiet.yaml").write_text("app: [")
+
+    some = step("github", "notify")
+    (tmp_path / "staging.yaml").write_text("app: [")
+    none = step("github", "notify")
+
+    assert (some.code, none.code, len(server.got)) == (0, 0, 1)
+    assert "quiet.yaml is not known: there are faults in it" in some.out
+    assert "There is nothing to tell." in none.out
+    assert "staging.yaml is not known" in none.out
+
+
 def test_nothing_to_tell_is_fine_and_what_is_no_list_is_refused(step, monkeypatch):
     monkeypatch.setenv("NOTICES", "")
     assert "There is nothing to tell." in step("github", "notify").out
