@@ -81,11 +81,16 @@ def handed_on(notices: Sequence[Notice]) -> tuple[str, int]:
     """Return notices as JSON for another job, and how many had no room even with short texts."""
     for most in _TEXTS:
         written = [json.dumps(notice.short_document(most)) for notice in notices]
-        sizes = list(accumulate(len(one) + 2 for one in written))
-        if sizes[-1] <= MOST_HANDED:
-            return f"[{', '.join(written)}]", 0
+        if sum(len(one) + 2 for one in written) <= MOST_HANDED:
+            return _listed(written), 0
+    shortest = [json.dumps(notice.short_document(_TEXTS[-1])) for notice in notices]
+    sizes = list(accumulate(len(one) + 2 for one in shortest))
     kept = bisect_right(sizes, MOST_HANDED)
-    return f"[{', '.join(written[:kept])}]", len(notices) - kept
+    return _listed(shortest[:kept]), len(notices) - kept
+
+
+def _listed(written: Iterable[str]) -> str:
+    return f"[{', '.join(written)}]"
 
 
 def read_notices(text: str, where: str) -> tuple[Notice, ...]:
