@@ -10,7 +10,7 @@ from typing import Any, Self
 
 
 class MessageServer:
-    """Serves on a port of its own; `/gone` answers 404, `/hang` answers only when the server ends."""
+    """Serves on a port of its own; `/gone` answers 404, `/moved` leads to a page, `/hang` waits for the end."""
 
     def __init__(self) -> None:
         self.got: list[tuple[str, dict[str, Any]]] = []
@@ -29,9 +29,17 @@ class MessageServer:
                 outer.got.append((self.path, json.loads(body)))
                 if self.path.startswith("/hang"):
                     outer.ended.wait()
-                self.send_response(404 if self.path.startswith("/gone") else 200)
+                if self.path.startswith("/moved"):
+                    self.send_response(302)
+                    self.send_header("Location", "/page")
+                else:
+                    self.send_response(404 if self.path.startswith("/gone") else 200)
                 self.end_headers()
                 self.wfile.write(b"ok")  # what Slack answers, and its sender looks for
+
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""

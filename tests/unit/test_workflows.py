@@ -880,3 +880,29 @@ def test_dependabot_keeps_the_pins_fresh_and_lets_others_try_first():
     assert set(kinds) == {"github-actions", "pip"}
     assert all(update["cooldown"]["default-days"] >= 7 for update in kinds.values())
     assert kinds["pip"]["directory"] == "/requirements"
+
+
+def test_the_jobs_that_send_messages_hold_the_addresses_and_hardly_a_right():
+    """Nobody approves them, so another secret or right in one of them would be everybody's."""
+    telling = [job for job in JOBS if job.environment == "notify"]
+    reading = {"contents": "read"}
+    of_github = {**reading, "actions": "read"}
+
+    assert {(job.workflow, job.name): job.permissions for job in telling} == {
+        ("deploy.yml", "waiting"): of_github,
+        ("deploy.yml", "waiting-protected"): of_github,
+        ("deploy.yml", "notify"): reading,
+        ("drift.yml", "notify"): reading,
+        ("drift.yml", "notify-healed"): reading,
+    }
+    assert all(job.secrets == {"NOTIFY_URL", "SOPS_AGE_KEY"} for job in telling)
+    assert not [job.name for job in JOBS if "NOTIFY_URL" in job.secrets and job not in telling]
+
+
+def test_a_job_that_fails_before_there_is_anything_to_tell_is_told():
+    job = next(j for j in JOBS if (j.workflow, j.name) == ("deploy.yml", "notify"))
+
+    assert set(job.data["needs"]) == {"changed", "report"}
+    assert "always()" in job.data["if"]
+    assert "needs.changed.result == 'failure'" in job.data["if"]
+    assert "needs.report.result == 'failure'" in job.data["if"]

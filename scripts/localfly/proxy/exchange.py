@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from localfly.proxy.headers import find, to_client, to_client_first, to_machine, trailers
-from localfly.proxy.http1 import SWITCHING, End, NotHttpError, Request, Response
+from localfly.proxy.messages import SWITCHING, End, NotHttpError, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from localfly.proxy.headers import Origin
-    from localfly.proxy.http1 import Event, Headers
+    from localfly.proxy.messages import Event, Headers
     from localfly.proxy.services import Service
     from localfly.proxy.wire import ClientWire, MachineWire, Wire
 

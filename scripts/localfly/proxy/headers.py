@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from localfly.proxy.http1 import Headers
+from localfly.proxy.messages import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,82 +8,29 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 import httptools
 
-Headers = list[tuple[bytes, bytes]]
-"""Names in lower case, and values; a name may occur several times."""
+from localfly.proxy.messages import (
+    BAD,
+    OK,
+    SWITCHING,
+    End,
+    Event,
+    Headers,
+    NotHttpError,
+    Request,
+    Response,
+)
 
 HEAD_BYTES = 64 * 1024  # a request or response with a larger head is refused (431, 502)
-SWITCHING = 101
-_OK = 200
-_BAD = 400
 _TOO_LARGE = 431
 _NOT_SERVED = 501
 _OTHER_VERSION = 505
 _BODYLESS = (204, 304)
 # A method that llhttp does not know, in a line that is otherwise right.
 _UNKNOWN_METHOD = re.compile(rb"(?:\A|\n)[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r\n")
-
-
-class NotHttpError(Exception):
-    """The data is not HTTP that is served here; `status` is what to answer to a client."""
-
-    def __init__(self, reason: str, status: int = _BAD) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
-@dataclass(frozen=True)
-class Request:
-    """The head of a request; `length` is the size of its body in bytes, where it was told."""
-
-    method: bytes
-    target: bytes
-    version: str
-    headers: Headers
-    has_body: bool
-    length: int | None
-    chunked: bool
-    is_upgrade: bool
-    keeps_alive: bool
-
-
-@dataclass(frozen=True)
-class Response:
-    """The head of a response.
-
-    Attributes:
-        length: The size of its body in bytes, where it was told.
-        until_closed: Whether its body ends with the connection.
-    """
-
-    status: int
-    reason: bytes
-    headers: Headers
-    has_body: bool
-    length: int | None
-    chunked: bool
-    until_closed: bool
-    keeps_alive: bool
-
-    @property
-    def interim(self) -> bool:
-        """Whether another response follows it."""
-        return self.status < _OK and self.status != SWITCHING
-
-
-@dataclass(frozen=True)
-class End:
-    """The end of a message, with its trailers."""
-
-    trailers: Headers
-
-
-Event = Request | Response | bytes | End | NotHttpError
-"""What was read: heads, parts of bodies, ends, and at last an error after which nothing is read."""
 
 
 class Reader:
@@ -120,7 +67,7 @@ class Reader:
         self._failed = error
         self.events.append(error)
 
-    def _refuse(self, reason: str, status: int = _BAD) -> None:
+    def _refuse(self, reason: str, status: int = BAD) -> None:
         """Stop llhttp within one of its calls; `_feed` reports the reason."""
         self._failed = NotHttpError(reason, status)
         raise self._failed
@@ -270,7 +217,7 @@ class RequestReader(Reader):
     def _explain(self, error: Exception, data: bytes) -> NotHttpError:
         if isinstance(error, httptools.HttpParserInvalidMethodError):
             unknown = _UNKNOWN_METHOD.search(data) is not None
-            return NotHttpError("its method is not served", _NOT_SERVED if unknown else _BAD)
+            return NotHttpError("its method is not served", _NOT_SERVED if unknown else BAD)
         return super()._explain(error, data)
 
 
@@ -339,7 +286,7 @@ class ResponseReader(Reader):
         if coded and not chunked:
             self._refuse("only the transfer encoding chunked is served")
         sized = _values(self._headers, b"content-length")
-        has_body = not (self._to_head or status < _OK or status in _BODYLESS)
+        has_body = not (self._to_head or status < OK or status in _BODYLESS)
         if status == SWITCHING and not self._parser.should_upgrade():
             self._refuse("a 101 names no protocol")
         head = Response(

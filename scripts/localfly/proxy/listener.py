@@ -22,7 +22,7 @@ from localfly.proxy.exchange import (
     unless_gone,
 )
 from localfly.proxy.headers import Origin, find, own_error
-from localfly.proxy.http1 import End, NotHttpError, Request
+from localfly.proxy.messages import End, NotHttpError, Request
 from localfly.proxy.router import Router
 from localfly.proxy.services import primary_region
 from localfly.proxy.wire import ClientWire, Signal

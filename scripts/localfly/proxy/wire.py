@@ -14,7 +14,7 @@ from localfly.proxy.http1 import RequestReader, ResponseReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localfly.proxy.http1 import Event
+    from localfly.proxy.messages import Event
 
 _QUEUE_BYTES = 256 * 1024  # read ahead of the other side; asyncio reads as much at once
 _HALF_OPEN_S = 1.0

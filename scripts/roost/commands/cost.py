@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from roost.environment.load import EnvironmentFile, load_environment, load_files
 from roost.environment.units import beside
 from roost.errors import ExitCode, InvalidFilesError, UsageError
 from roost.errors.command import Command
 from roost.operations.context import Context
-from roost.plan.budget import HOURS_PER_DAY, BudgetCheck
+from roost.plan.budget import HOURS_PER_DAY
 from roost.plan.cost import Prices, read_prices
-from roost.plan.cost_table import USUAL_HOURS, CostLine, CostTable, cost_table
+from roost.plan.cost_table import USUAL_HOURS, CostLine, CostTable, budget_check, cost_table
+from roost.plan.desired import Desired
 from roost.plan.desired_state import desired_state
 from roost.report.text import Listing, listing
 from roost.report.wording import KEEPS_AWAKE
@@ -35,20 +36,15 @@ def cost(
     given = () if hours_per_day is None else (hours_per_day,)
     hours = tuple(sorted({*USUAL_HOURS, *given}))
     files = _files(context, name, every=every)
+    wanted = {file.name: _wanted(file) for file in files}
     tables = [
-        cost_table(
-            file.name,
-            desired_state(file, NO_IMAGE),
-            prices,
-            hours,
-            {unit.name: desired_state(unit, NO_IMAGE) for unit in beside(file)},
-        )
-        for file in files
+        cost_table(name, own, prices, hours, others) for name, (own, others) in wanted.items()
     ]
     budgets = {
-        table.environment: BudgetCheck(budget.monthly_usd, *_low_and_high(table))
-        for file, table in zip(files, tables, strict=True)
+        file.name: budget_check(budget.monthly_usd, own, prices, others)
+        for file in files
         if (budget := file.environment.budget)
+        for own, others in [wanted[file.name]]
     }
     if as_json:
         about = {"currency": "USD", "per": "30 days"}
@@ -73,9 +69,10 @@ def cost(
     return ExitCode.DONE
 
 
-def _low_and_high(table: CostTable) -> tuple[float, float]:
-    """Return what an environment costs asleep all month, and awake all month."""
-    return min(table.total.amounts), max(table.total.amounts)
+def _wanted(file: EnvironmentFile) -> tuple[Desired, Mapping[str, Desired]]:
+    """Return what a file asks for: its server, and by the names what stands beside it."""
+    others = {unit.name: desired_state(unit, NO_IMAGE) for unit in beside(file)}
+    return desired_state(file, NO_IMAGE), others
 
 
 def _check(name: str, *, every: bool, hours_per_day: float | None) -> None:

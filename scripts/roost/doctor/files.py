@@ -76,11 +76,7 @@ def workflow_checks(
 
 def wanted_variables(file: EnvironmentFile) -> tuple[str, ...]:
     """Return the variables that an environment's values come from, the SOPS key included."""
-    environment = file.environment
-    addresses = {
-        place for place, _ in environment.addresses
-    }  # in a GitHub environment of their own
-    return _variables(secret for place, secret in environment.all_secrets if place not in addresses)
+    return _variables(secret for _, secret in file.environment.server_secrets)
 
 
 def address_variables(file: EnvironmentFile) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 A job of an unprotected environment has the key of its own files. Where that key also decrypts the
 files of a protected environment, the review of the protected one is bypassed. The files contain
-their public recipients, so this check needs no key.
+their public recipients, so this check needs no key. The jobs that send messages have the key of the
+addresses, and nobody approves them: they count as an environment that is not protected.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from roost.doctor.check import Check, missing, ok
+from roost.environment.fields import Secret
 from roost.environment.load import EnvironmentFile
+from roost.environment.model import SecretPlace
+from roost.environment.names import NOTIFY
 from roost.environment.sops_file import SopsFileError, read_sops_file, sops_path
 
 
 @dataclass(frozen=True)
 class _Holder:
-    """An environment, and the recipients of each SOPS file that it names."""
+    """A GitHub environment, and the recipients of each SOPS file that its key is for."""
 
     name: str
     protected: bool
@@ -35,7 +39,9 @@ def key_checks(files: Iterable[EnvironmentFile]) -> Iterator[Check]:
 
     A file that both name is reported by `validate`, as a fault of the unprotected environment.
     """
-    holders = [holder for file in files if (holder := _holder(file)).recipients]
+    chosen = list(files)
+    every = [*map(_holder, chosen), _teller(chosen)]
+    holders = [holder for holder in every if holder.recipients]
     found: list[Check] = []
     for holder in holders:
         if holder.protected:
@@ -47,8 +53,23 @@ def key_checks(files: Iterable[EnvironmentFile]) -> Iterator[Check]:
 
 
 def _holder(file: EnvironmentFile) -> _Holder:
-    recipients = {name: _recipients(file, name) for name in file.environment.sops_files}
-    return _Holder(file.name, file.environment.protected, recipients)
+    secrets = file.environment.server_secrets
+    return _Holder(file.name, file.environment.protected, _opened(file, secrets))
+
+
+def _teller(files: Iterable[EnvironmentFile]) -> _Holder:
+    """Return what holds the key of the addresses for messages, of all environments."""
+    recipients: dict[str, frozenset[str]] = {}
+    for file in files:
+        recipients |= _opened(file, file.environment.addresses)
+    return _Holder(NOTIFY, protected=False, recipients=recipients)
+
+
+def _opened(
+    file: EnvironmentFile, secrets: Iterable[tuple[SecretPlace, Secret]]
+) -> Mapping[str, frozenset[str]]:
+    names = {secret.source.sops for _, secret in secrets} - {""}
+    return {name: _recipients(file, name) for name in sorted(names)}
 
 
 def _recipients(file: EnvironmentFile, name: str) -> frozenset[str]:

@@ -16,6 +16,8 @@ from roost.environment.yaml_source import Path as YamlPath
 from roost.environment.yaml_source import Source, printable
 from roost.errors import Fault
 
+_SECRETS = b"secrets"
+"""The word of each list of a server's secrets."""
 _BESIDE = (b"flows", b"managed")
 """Words of files with apps whose names are put together from two values."""
 Sources = Mapping[str, Source]
@@ -72,11 +74,12 @@ _KINDS = (
 
 
 def conflicts(files: Sequence[EnvironmentFile], sources: Sources) -> Iterator[Fault]:
-    """Find files that claim the same app or copy, and unprotected ones that share SOPS files."""
+    """Find files that claim the same app or copy, and SOPS files that are shared and may not be."""
     for kind in _KINDS:
         yield from _shared(kind, files, sources)
+    named = _named(files)
     for file in files:
-        yield from _shared_sops_files(file, files, sources)
+        yield from _shared_sops_files(file, named, sources)
 
 
 def conflicts_with(
@@ -86,7 +89,7 @@ def conflicts_with(
     for kind in _KINDS:
         values = _values(kind, file)
         yield from _shared(kind, [file, *others], sources, values)
-    yield from _shared_sops_files(file, others, sources)
+    yield from _shared_sops_files(file, _named([file, *others]), sources)
 
 
 def same_names(paths: Iterable[Path]) -> Iterator[Fault]:
@@ -106,14 +109,17 @@ def possible_rivals(file: EnvironmentFile, folder: Path) -> list[Path]:
     parsing all files of a folder of 1,000 takes seconds.
     """
     marks = [claim.mark for kind in _KINDS for claim in kind.claims(file)]
-    if not file.environment.protected:
-        marks += [
-            name for found in _sops_files(file) for name in (found.path.name, found.real.name)
-        ]
+    addresses: list[str] = []
+    for found in filter(_apart_from, _sops_files(file)):
+        of = addresses if found.is_address else marks
+        of += [found.path.name, found.real.name]
     # The app of a flow server or a Redis is put together from two values, so its text is in no file.
     parts = [part for claim in _apps(file) for part in _parts_of(claim.value)]
     defaults = _text(folder / DEFAULTS)
-    by_default = any(mark.encode() in defaults for mark in marks) or _has_apps_beside(defaults)
+    # An address of the defaults is everybody's, and may be: only their secrets can be in its file.
+    by_all = [*marks, *(addresses if _SECRETS in defaults else ())]
+    by_default = any(mark.encode() in defaults for mark in by_all) or _has_apps_beside(defaults)
+    marks += addresses
     return [
         path
         for path in files_in([folder], [])
@@ -166,47 +172,85 @@ def _shared(
             yield position.fault(kind.message.format(value=claim.mark, there=there))
 
 
-def _shared_sops_files(
-    file: EnvironmentFile, others: Sequence[EnvironmentFile], sources: Sources
-) -> Iterator[Fault]:
-    """Find the SOPS files of protected environments that an unprotected environment names.
-
-    An unprotected file has no code owner: anybody could choose its image, and where one key opens
-    both, that image would be given the protected values.
-    """
-    if file.environment.protected:
-        return
-    protected = {
-        found.real: other.path
-        for other in others
-        if other.environment.protected and other.path.parent == file.path.parent
-        for found in _sops_files(other)
-    }
-    for found in _sops_files(file):
-        if other := protected.get(found.real):
-            position = sources[str(file.path)].value((*found.place, "from", "sops"))
-            yield position.fault(
-                f"{found.name} has the secrets of {other}, which is protected, and {file.name} is "
-                f"not; give {file.name} a file of its own with a key of its own, such as "
-                f"{file.name}.sops.yaml"
-            )
-
-
 @dataclass(frozen=True)
 class _SopsFile:
     """A SOPS file that a secret names; `real` is its path with links resolved."""
 
+    file: EnvironmentFile
     place: YamlPath
     name: str
     path: Path
     real: Path
+    is_address: bool
+
+    @property
+    def protected(self) -> bool:
+        """Whether the environment that names it is protected."""
+        return self.file.environment.protected
+
+
+_Named = Mapping[tuple[Path, Path, bool, bool], _SopsFile]
+"""By folder, by real path, whether it has addresses, and whether the environment is protected."""
+
+
+def _named(files: Iterable[EnvironmentFile]) -> _Named:
+    found: dict[tuple[Path, Path, bool, bool], _SopsFile] = {}
+    for file in files:
+        for one in _sops_files(file):
+            found.setdefault((file.path.parent, one.real, one.is_address, one.protected), one)
+    return found
+
+
+def _shared_sops_files(file: EnvironmentFile, named: _Named, sources: Sources) -> Iterator[Fault]:
+    """Find the SOPS files that an environment names and may not share with what names them too.
+
+    The fault is that of the unprotected environment, which nobody owns: it must not keep a protected
+    one from being deployed. Of two equal ones it is that of the address.
+    """
+    for mine in _sops_files(file):
+        keys = ((file.path.parent, mine.real, *other) for other in _apart_from(mine))
+        if theirs := next((named[key] for key in keys if key in named), None):
+            position = sources[str(file.path)].value((*mine.place, "from", "sops"))
+            yield position.fault(_why_apart(mine, theirs))
+
+
+def _apart_from(mine: _SopsFile) -> tuple[tuple[bool, bool], ...]:
+    """Return what may not be in the same SOPS file: whether it is an address, and is protected.
+
+    The jobs that send messages have the keys of addresses, so no secret of a server is in their files.
+    An unprotected file has no code owner: anybody could choose its image, and where one key opens
+    both, that image would be given the protected values.
+    """
+    if mine.is_address:
+        return ((False, True),) if mine.protected else ((False, True), (False, False))
+    return () if mine.protected else ((False, True), (True, True))
+
+
+def _why_apart(mine: _SopsFile, theirs: _SopsFile) -> str:
+    name, there = mine.file.name, theirs.file.path
+    if mine.is_address:
+        return (
+            f"{mine.name} has other secrets of {there}, and its key would be given to the jobs that "
+            "send messages; use a file with a key of its own, such as notify.sops.yaml"
+        )
+    what = (
+        f"the addresses for messages of {there}, whose jobs have its key"
+        if theirs.is_address
+        else f"the secrets of {there}, which is protected, and {name} is not"
+    )
+    return (
+        f"{mine.name} has {what}; give {name} a file of its own with a key of its own, such as "
+        f"{name}.sops.yaml"
+    )
 
 
 def _sops_files(file: EnvironmentFile) -> Iterator[_SopsFile]:
-    for place, secret in file.environment.all_secrets:
-        if name := secret.source.sops:
-            path = file.repository / name
-            yield _SopsFile(place, name, path, real_path(path))
+    environment = file.environment
+    for secrets, is_address in ((environment.server_secrets, False), (environment.addresses, True)):
+        for place, secret in secrets:
+            if name := secret.source.sops:
+                path = file.repository / name
+                yield _SopsFile(file, place, name, path, real_path(path), is_address)
 
 
 def _text(path: Path) -> bytes:

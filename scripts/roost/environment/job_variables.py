@@ -104,7 +104,7 @@ JOB_VARIABLES = (
 )
 
 
-def refused_source(secret: Secret, *, replicates: bool) -> str:
+def refused_source(secret: Secret, *, replicates: bool, sent: bool = True) -> str:
     """Return why the variable of a secret may not be read, and the fix; empty where it may.
 
     Args:
@@ -112,6 +112,7 @@ def refused_source(secret: Secret, *, replicates: bool) -> str:
         replicates: whether the environment's database is copied to a bucket, whose two keys have
             names that are fixed (`BUCKET_SECRETS`): those alone may come from a variable of
             their own name.
+        sent: whether the value goes to a server; an address for messages does not.
     """
     variable = secret.source.env
     group = next((g for g in JOB_VARIABLES if variable and g.covers(variable)), None)
@@ -120,7 +121,8 @@ def refused_source(secret: Secret, *, replicates: bool) -> str:
         return ""
     name = secret.name if _SHOWABLE.fullmatch(secret.name) else "NAME"
     shown = variable if _SHOWABLE.fullmatch(variable) else "this variable"
+    refusal = f"is not sent to a server: {group.why}" if sent else "is no address for messages"
     return (
-        f"{shown} is {group.what}, and is not sent to a server: {group.why}; "
+        f"{shown} is {group.what}, and {refusal}; "
         f"use a variable of your own, such as {{name: {name}, from: {{env: {OWN}{name}}}}}"
     )

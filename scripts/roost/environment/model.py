@@ -286,7 +286,12 @@ class Environment(Model):
 
     @property
     def all_secrets(self) -> tuple[tuple[SecretPlace, Secret], ...]:
-        """Every secret that the file names, each with its place: of the server, objects, flow servers, messages."""
+        """Every secret that the file names, each with its place: those of servers, then addresses."""
+        return (*self.server_secrets, *self.addresses)
+
+    @property
+    def server_secrets(self) -> tuple[tuple[SecretPlace, Secret], ...]:
+        """The secrets of the server, its objects and its flow servers, each with its place."""
         own = ((("secrets", index), secret) for index, secret in enumerate(self.secrets))
         of_objects = (
             (("prefect", "object_secrets", index), secret)
@@ -297,7 +302,7 @@ class Environment(Model):
             for number, entry in enumerate(self.flows)
             for index, secret in enumerate(entry.secrets)
         )
-        return (*own, *of_objects, *theirs, *self.addresses)
+        return (*own, *of_objects, *theirs)
 
     @property
     def addresses(self) -> tuple[tuple[SecretPlace, Secret], ...]:

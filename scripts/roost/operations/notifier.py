@@ -1,7 +1,7 @@
 """Tell people: find the addresses that an environment names, and send to all at once.
 
-Sending never fails a command: what did not arrive is a warning, which names the secret and at most the
-host. It never holds one up either: after `LIMIT_S` seconds an address counts as one that did not answer.
+Sending never fails a command: what did not arrive is a warning, which names the secret and the service.
+It never holds one up either: after `LIMIT_S` seconds an address counts as one that did not answer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from roost.apply.secret_values import find_addresses
@@ -163,24 +164,27 @@ def _run(asked: str, environ: Mapping[str, str]) -> tuple[list[str], str]:
     """
     passed_on = {name: value for name, value in environ.items() if name.upper() in _PASSED_ON}
     why = "the program that sends ended before that."
-    with subprocess.Popen(  # noqa: S603 - our own program, with this Python
-        [sys.executable, "-P", str(_SENDER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # a traceback may quote an address
-        env=passed_on,
-        text=True,
-        encoding="utf-8",
-    ) as sender:
-        try:
-            output, _ = sender.communicate(asked, timeout=LIMIT_S)
-        except subprocess.TimeoutExpired:
-            sender.kill()
-            output, _ = sender.communicate()
-            why = f"there was no answer within {LIMIT_S:.0f} s."
-        except BaseException:
-            sender.kill()
-            raise
+    try:
+        with subprocess.Popen(  # noqa: S603 - our own program, with this Python
+            [sys.executable, "-P", str(_SENDER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a traceback may quote an address
+            env=passed_on,
+            text=True,
+            encoding="utf-8",
+        ) as sender:
+            try:
+                output, _ = sender.communicate(asked, timeout=LIMIT_S)
+            except subprocess.TimeoutExpired:
+                sender.kill()
+                output, _ = sender.communicate()
+                why = f"there was no answer within {LIMIT_S:.0f} s."
+            except BaseException:
+                sender.kill()
+                raise
+    except OSError as error:  # no memory, no process or no program left
+        return [], f"the program that sends did not run ({error.strerror or type(error).__name__})."
     return [line for line in output.splitlines(keepends=True) if line.endswith("\n")], why
 
 
@@ -218,8 +222,18 @@ def telling(
     try:
         yield
     except RoostError as error:
-        if not local and (found := notice(name, error)):
-            files = [file for file in load_files([context.environments]).files if file.name == name]
-            for warning in tell(context, files, [found], silent=True) if files else ():
+        if not local:
+            for warning in _told(context, name, partial(notice, name, error)):
                 context.progress.print(f"Warning: {warning}", markup=False, soft_wrap=True)
         raise
+
+
+def _told(context: Context, name: str, notice: Callable[[], Notice | None]) -> tuple[str, ...]:
+    """Make and send what is told of an environment; return warnings, whatever fails."""
+    try:
+        if (found := notice()) is None:
+            return ()
+        files = [file for file in load_files([context.environments]).files if file.name == name]
+        return tell(context, files, [found], silent=True) if files else ()
+    except Exception as fault:  # noqa: BLE001 - it must not take the place of the error that it tells
+        return (f"nobody was told of this error: sending failed ({type(fault).__name__}).",)

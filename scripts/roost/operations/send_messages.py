@@ -27,6 +27,9 @@ NO_ADDRESS = (
     "its value is no address that messages can be sent to. Store it as Slack, Discord or Teams show it, "
     "as https://HOST/PATH for a webhook, or as mailtos://USER:PASSWORD@HOST?to=NAME@HOST for mail."
 )
+WEB_ADDRESS = "its web address"
+_WEBHOOK = "JSON"
+"""What the library calls a web address that gets the message as JSON."""
 _STATUS = re.compile(r"error[= ](\d{3})\b")
 _NUMBER: ContextVar[int] = ContextVar("number", default=-1)
 """Which message the present thread sends; the library's own threads inherit it."""
@@ -75,7 +78,7 @@ def send(number: int, message: Mapping[str, str], socket_s: float, statuses: Sta
         if plugin is None:
             why = NO_ADDRESS
         else:
-            place = place_of(url, str(plugin.service_name or SOMEWHERE))
+            place = place_of(str(plugin.service_name or SOMEWHERE))
             why = "" if accepted(plugin, message, socket_s) else refusal(statuses.of.get(number))
     except Exception as error:  # noqa: BLE001 - any fault is reported, and its text may quote the address
         why = f"sending failed ({type(error).__name__})."
@@ -93,6 +96,7 @@ def plugin_for(url: str) -> Any:
         image_url_mask="",
         image_url_logo="",
         async_mode=False,
+        http_redirects=False,  # the page where a redirect ends answers 200, and takes no message
     )
     found = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if found is None and (hook := webhook(url)):
@@ -121,10 +125,9 @@ def webhook(url: str) -> str:
     return urlunsplit((scheme, parts.netloc, parts.path, query, ""))
 
 
-def place_of(url: str, service: str) -> str:
-    """Return the host of a web address, and the service of any other, whose host may be a key."""
-    parts = urlsplit(url)
-    return (parts.hostname if parts.scheme in {"http", "https"} else None) or service
+def place_of(service: str) -> str:
+    """Return what an address is shown as: its service, and no part of it; even a host may be a key."""
+    return WEB_ADDRESS if service == _WEBHOOK else service
 
 
 def refusal(status: str | None) -> str:

@@ -22,23 +22,18 @@ class BudgetCheck:
         monthly_usd: the budget.
         low: asleep all month, except for machines that always run, and inside windows.
         high: awake all month.
+        hours_per_day: for how many hours a day everything may be awake within it, windows included.
     """
 
     monthly_usd: float
     low: float
     high: float
+    hours_per_day: float
 
     @property
     def is_passed(self) -> bool:
         """Whether it is passed even if everything sleeps that may."""
         return self.low > self.monthly_usd
-
-    @property
-    def hours_per_day(self) -> float:
-        """For how many hours a day everything may be awake within it."""
-        if self.high <= self.monthly_usd:
-            return HOURS_PER_DAY
-        return max(0.0, HOURS_PER_DAY * (self.monthly_usd - self.low) / (self.high - self.low))
 
     def sentence(self) -> str:
         """Return whether it is kept, for people."""
@@ -62,4 +57,5 @@ class BudgetCheck:
             "monthly_usd": round(self.monthly_usd, 2),
             "low": round(self.low, 2),
             "high": round(self.high, 2),
+            "hours_per_day": round(self.hours_per_day, 1),
         }

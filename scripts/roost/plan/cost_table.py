@@ -17,6 +17,8 @@ from roost.plan.replicas import is_replicated, runs_services
 
 AWAKE = "machine, awake"
 USUAL_HOURS = (0.0, 2.0, 8.0, 24.0)
+# With windows the cost is no straight line: it stays until the hours of a window are passed.
+_STEPS = tuple(tenths / 10 for tenths in range(int(HOURS_PER_DAY) * 10 + 1))
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _kind(config: Json) -> str:
 def budget_check(
     monthly_usd: float, desired: Desired, prices: Prices, beside: Mapping[str, Desired]
 ) -> BudgetCheck:
-    """Compare a budget with what a file asks for.
+    """Compare a budget with what a file asks for; its awake hours are counted in tenths.
 
     Args:
         monthly_usd: the budget.
@@ -141,5 +143,6 @@ def budget_check(
         prices: the price list.
         beside: what is asked for beside it, by the names.
     """
-    low, high = cost_table("", desired, prices, (0.0, HOURS_PER_DAY), beside).total.amounts
-    return BudgetCheck(monthly_usd, low, high)
+    amounts = cost_table("", desired, prices, _STEPS, beside).total.amounts
+    kept = [hours for hours, amount in zip(_STEPS, amounts, strict=True) if amount <= monthly_usd]
+    return BudgetCheck(monthly_usd, amounts[0], amounts[-1], max(kept, default=0.0))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roost.errors import BadDocumentError
 from roost.plan.awake_windows import HOURS_A_MONTH
-from roost.plan.budget import BudgetCheck
+from roost.plan.budget import HOURS_PER_DAY, BudgetCheck
 from roost.plan.cost import Cost, CostChange
 from roost.plan.steps import BaseStep, Change, Json, Plan, Refusal, Risk
 
@@ -59,6 +59,7 @@ class _Budget(_Part):
     monthly_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     low: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     high: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    hours_per_day: Annotated[float, Field(ge=0, le=HOURS_PER_DAY, allow_inf_nan=False)]
 
 
 class _CostChange(_Part):

@@ -128,7 +128,7 @@ class Change:
     @property
     def is_news(self) -> bool:
         """Whether it says something that the issue did not say before, and that somebody has to act on."""
-        return self.topic.is_open and (not self.number or bool(self.state or self.comment))
+        return self.topic.is_open and (not self.number or bool(self.comment))
 
     @property
     def word(self) -> str:
@@ -165,7 +165,8 @@ def _change(topic: Topic, issues: Sequence[Issue]) -> Change | None:
     if marker is not None and marker.run > topic.run > 0:
         return None
     if topic.is_open:
-        new = not was_open or marker is None or marker.digest != topic.digest
+        told = marker is not None and marker.digest == topic.digest
+        new = not told or (not was_open and topic.fact != "budget")  # a month is told once
         state = "" if was_open else _OPEN
         return Change(topic, first.number, state, topic.news if new else "", duplicates)
     if was_open or duplicates:

@@ -6,8 +6,11 @@ address as another: both are signs of the chat, not of the person who reads.
 
 from __future__ import annotations
 
+import json
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -21,9 +24,11 @@ from roost.report.issue import Change
 from roost.report.outcome import DeployOutcome, Result, result_of
 from roost.report.wording import one_line
 
-MOST_NOTICES = 50
-"""As many are handed from job to job: a variable of a step is limited to 128 KB."""
+MOST_HANDED = 100_000
+"""Bytes that are handed from job to job: a variable of a step is limited to 128 KB."""
 LONGEST_TEXT = 600
+_TEXTS = (LONGEST_TEXT, 200, 60)
+"""How long texts may be where many facts are handed on."""
 MOST_TEXT = 1700
 """Discord refuses more than 2,000 characters, the title included."""
 _AWAITED = frozenset({"plan-changed", "not-planned"})
@@ -55,9 +60,9 @@ class Notice(BaseModel):
     text: Annotated[str, Field(max_length=20_000)] = ""
     link: Annotated[str, Field(max_length=500)] = ""
 
-    def short_document(self) -> dict[str, Any]:
+    def short_document(self, most: int = LONGEST_TEXT) -> dict[str, Any]:
         """Return the JSON form, with what a message has room for."""
-        cut = self.model_copy(update={"text": _cut(self.text, LONGEST_TEXT)})
+        cut = self.model_copy(update={"text": _cut(self.text, most)})
         return cut.model_dump(mode="json", exclude_defaults=True)
 
 
@@ -70,6 +75,22 @@ class Message:
 
 
 _NOTICES = TypeAdapter(tuple[Notice, ...])
+
+
+def handed_on(notices: Sequence[Notice]) -> tuple[str, int]:
+    """Return notices as JSON for another job, and how many had no room even with short texts."""
+    for most in _TEXTS:
+        written = [json.dumps(notice.short_document(most)) for notice in notices]
+        if sum(len(one) + 2 for one in written) <= MOST_HANDED:
+            return _listed(written), 0
+    shortest = [json.dumps(notice.short_document(_TEXTS[-1])) for notice in notices]
+    sizes = list(accumulate(len(one) + 2 for one in shortest))
+    kept = bisect_right(sizes, MOST_HANDED)
+    return _listed(shortest[:kept]), len(notices) - kept
+
+
+def _listed(written: Iterable[str]) -> str:
+    return f"[{', '.join(written)}]"
 
 
 def read_notices(text: str, where: str) -> tuple[Notice, ...]:
@@ -138,7 +159,7 @@ def _deploy_notice(outcome: DeployOutcome, run_url: str) -> Notice:
         fact="approval" if awaited else "failed",
         environment=outcome.environment,
         title=f"{outcome.environment}: {what}",
-        text=outcome.message,
+        text=_cut(outcome.message, LONGEST_TEXT),
         link=outcome.run_url or run_url,
     )
 
@@ -150,7 +171,7 @@ def waiting_notice(environment: str, reviewers: Sequence[str], run_url: str) -> 
         fact="approval",
         environment=environment,
         title=f"{environment}: the deploy waits for an approval",
-        text=f"{who} in the run, under Review deployments.",
+        text=_cut(f"{who} in the run, under Review deployments.", LONGEST_TEXT),
         link=run_url,
     )
 
@@ -175,7 +196,7 @@ def drift_notices(
             fact=topic.fact,
             environment=topic.environment,
             title=topic.title,
-            text=topic.plain,
+            text=_cut(topic.plain, LONGEST_TEXT),
             link=run_url,
         )
         for topic in news
@@ -189,7 +210,7 @@ def drill_notice(environment: str, error: RoostError) -> Notice:
         fact="backup",
         environment=environment,
         title=f"{environment}: the backup drill failed",
-        text=str(error),
+        text=_cut(str(error), LONGEST_TEXT),
     )
 
 
@@ -202,7 +223,17 @@ def apply_notice(environment: str, error: RoostError) -> Notice | None:
         fact="failed",
         environment=environment,
         title=f"{environment}: {_ENDINGS[result]}",
-        text=str(error),
+        text=_cut(str(error), LONGEST_TEXT),
+    )
+
+
+def broken_notice(job: str, run_url: str) -> Notice:
+    """Return what is told of a job of Deploy that failed before it could say what was deployed."""
+    return Notice(
+        fact="failed",
+        title=f"Deploy: the job {_cut(job, 100)} failed",
+        text="Not all of the merge may be deployed. See the log of the job, and run it again.",
+        link=run_url,
     )
 
 

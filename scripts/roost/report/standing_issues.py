@@ -5,14 +5,15 @@ They open, stay and close as those about drift do, in issue.py, and so each is r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from roost.environment.flow_units import split_name
 from roost.environment.notify import Fact
 from roost.errors.command import TYPED, Command, rendered
+from roost.github.models import Issue
 from roost.report.drift import BudgetFound, DriftResult, RunResult, budget_line, plain
-from roost.report.issue import Seen, Topic, at_run, last_line, marked
+from roost.report.issue import Seen, Topic, at_run, last_line, marked, read_marker
 from roost.report.markdown import code, text, unmarked_text
 
 
@@ -36,7 +37,7 @@ BUDGET = Kind("budget/", "Budget", "budget")
 def standing_topics(
     results: Iterable[DriftResult],
     run: RunResult,
-    known: Iterable[str],
+    known: Mapping[str, Sequence[Issue]],
     seen: Seen,
     later: Collection[str] = (),
 ) -> tuple[Topic, ...]:
@@ -45,17 +46,23 @@ def standing_topics(
     Args:
         results: the latest result of each environment.
         run: what the run found apart from them.
-        known: what the existing issues are about.
+        known: the existing issues by what they are about.
         seen: the time and the run.
         later: the environments that this run heals at once, whose servers are reported afterwards.
     """
     found = tuple(results)
     unread = {split_name(result.environment)[0] for result in found if result.state == "error"}
     down = [down_topic(result, seen) for result in found if result.state != "error"]
-    topics = [*down, *(budget_topic(budget, seen) for budget in run.budgets)]
+    topics = [*down, *(_budget_topic(budget, known, seen) for budget in run.budgets)]
     said = {topic.about for topic in topics}
     now = [topic for topic in topics if topic not in down or topic.environment not in later]
     return (*now, *_left(known, said, unread, seen))
+
+
+def _budget_topic(found: BudgetFound, known: Mapping[str, Sequence[Issue]], seen: Seen) -> Topic:
+    issues = known.get(BUDGET.about(found.environment), ())
+    marker = read_marker(issues[0].body) if issues else None
+    return budget_topic(found, seen, marker.digest if marker else "")
 
 
 def _left(
@@ -82,11 +89,18 @@ def down_topic(result: DriftResult, seen: Seen) -> Topic:
     return _open(DOWN, name, f"{code(name)} is down: {text(result.down)}", steps, "down", seen)
 
 
-def budget_topic(found: BudgetFound, seen: Seen) -> Topic:
-    """Return the issue of an environment's budget in this month."""
+def budget_topic(found: BudgetFound, seen: Seen, told: str = "") -> Topic:
+    """Return the issue of an environment's budget in this month.
+
+    Args:
+        found: the month.
+        seen: the time and the run.
+        told: the digest of the existing issue. A closed one keeps it: a forecast near the budget passes
+            it again and again, and a month is told once.
+    """
     name, headline = found.environment, text(budget_line(found))
     if not found.over:
-        return _closed(BUDGET, name, headline, seen)
+        return _closed(BUDGET, name, headline, seen, told)
     steps = (
         f"See what it is paid for: `{Command('cost', plain(name))}`",
         f"See when it was awake: `{Command('status', '--html', 'fleet.html')}`",
@@ -117,14 +131,14 @@ def _open(  # noqa: PLR0913, PLR0917 - the parts of an issue
     )
 
 
-def _closed(kind: Kind, name: str, headline: str, seen: Seen) -> Topic:
+def _closed(kind: Kind, name: str, headline: str, seen: Seen, digest: str = "") -> Topic:
     about = kind.about(name)
     return Topic(
         about=about,
         title=f"{kind.title}: {name}",
         is_open=False,
-        body=marked(about, "", seen, [headline, *last_line(seen, is_open=False)]),
-        digest="",
+        body=marked(about, digest, seen, [headline, *last_line(seen, is_open=False)]),
+        digest=digest,
         news=f"{headline} {at_run(seen)}",
         run=seen.run,
         fact=kind.fact,

@@ -1,12 +1,11 @@
 """Messages about what a run found: which job hands them on, and which sends them.
 
 A job that finds something writes it to an output, without any address. A job of its own, with the
-addresses and no other token, sends it. So the sending holds nothing up, and its end changes no result.
+addresses and no token of Fly, sends it. So the sending holds nothing up, and its end changes no result.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from roost.environment.load import EnvironmentFile, load_files
@@ -15,21 +14,34 @@ from roost.github.actions import Annotation, Runner
 from roost.github.api import github_of
 from roost.operations.context import Context
 from roost.operations.notifier import heard, tell
-from roost.report.notice import MOST_NOTICES, Notice, read_notices, waiting_notice
+from roost.report.notice import (
+    Notice,
+    broken_notice,
+    handed_on,
+    read_notices,
+    waiting_notice,
+)
 from roost.workflows.artifact_hashes import named
 from roost.workflows.job import need_runner
 
 NOTICES = "NOTICES"
 """The variable with what is to be told, and in lower case the output that it comes from."""
+BROKEN = "BROKEN"
+"""The variable with the name of a job that failed before it could hand anything on."""
 
 
 def hand_on(context: Context, runner: Runner | None, notices: Iterable[Notice]) -> None:
-    """Write what somebody wants to be told to the output `notices`; nothing if there is nothing."""
+    """Write what somebody wants to be told to the output `notices`; nothing if there is nothing.
+
+    What has no room there is a warning.
+    """
     files = load_files([context.environments]).files
     wanted = heard(files, tuple(notices))
     if runner and wanted:
-        documents = [notice.short_document() for notice in wanted[:MOST_NOTICES]]
-        runner.output(NOTICES.lower(), json.dumps(documents))
+        text, left = handed_on(wanted)
+        runner.output(NOTICES.lower(), text)
+        if left:
+            _warn(runner, f"{left} of {len(wanted)} facts are told to nobody: there is no room.")
 
 
 def telling_of(files: Iterable[EnvironmentFile]) -> frozenset[str]:
@@ -39,14 +51,17 @@ def telling_of(files: Iterable[EnvironmentFile]) -> frozenset[str]:
 
 
 async def notify(context: Context) -> ExitCode:
-    """Send the messages that NOTICES lists; what does not arrive is a warning.
+    """Send the messages that NOTICES lists, and one about the job BROKEN; a failure is a warning.
 
     Raises:
         UsageError: this is no run of a workflow.
         BadDocumentError: NOTICES is no list of messages.
     """
     runner = need_runner(context)
-    _send(context, runner, read_notices(context.environ.get(NOTICES) or "[]", NOTICES))
+    notices = read_notices(context.environ.get(NOTICES) or "[]", NOTICES)
+    if job := context.environ.get(BROKEN):
+        notices = (broken_notice(job, runner.run_url), *notices)
+    _send(context, runner, notices)
     return ExitCode.DONE
 
 
@@ -77,7 +92,10 @@ async def waiting(context: Context) -> ExitCode:
 
 
 def _send(context: Context, runner: Runner, notices: Iterable[Notice]) -> None:
-    files = load_files([context.environments]).files
+    loaded = load_files([context.environments])
+    files = loaded.files
+    if paths := sorted({fault.path for fault in loaded.faults}):
+        _warn(runner, f"Who is told by {', '.join(paths)} is not known: there are faults in it.")
     wanted = heard(files, tuple(notices))
     warnings = tell(context, files, wanted, silent=False)
     for warning in warnings:

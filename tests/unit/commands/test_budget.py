@@ -29,7 +29,7 @@ def budget(roost, tmp_path):
     ("monthly_usd", "says"),
     [
         (0.1, "passed by at least $0.10, also if it sleeps all month."),
-        (2, "kept if it is awake for at most 13.8 h a day."),
+        (2, "kept if it is awake for at most 13.7 h a day."),
         (4, "kept also if it never sleeps."),
     ],
 )
@@ -44,7 +44,32 @@ def test_the_cost_and_the_plan_say_whether_it_is_kept(budget, monthly_usd, says)
     assert ("its budget is $0.10" in plan.out.replace("\n", " ")) == (monthly_usd < 0.2)
     document = json.loads(roost("cost", "staging", "--json").out)
     [found] = document["environments"]
-    assert found["budget"] == {"monthly_usd": monthly_usd, "low": 0.2, "high": 3.34}
+    assert found["budget"] == {
+        "monthly_usd": monthly_usd,
+        "low": 0.2,
+        "high": 3.34,
+        "hours_per_day": {0.1: 0.0, 2: 13.7, 4: 24.0}[monthly_usd],
+    }
+
+
+def test_its_awake_hours_are_those_that_the_cost_says_with_windows_too(budget):
+    """The hours of a window are paid for once: up to them, the cost of a day is the same."""
+    window = {"days": "mon-sun", "from": "08:00", "to": "20:00", "timezone": "UTC"}
+    fields = {"scaling": {"windows": [window]}}
+    asleep, budgeted = (
+        json.loads(budget(limit, **fields)("cost", "staging", "--json").out)["environments"][0]
+        for limit in (None, 2)
+    )
+
+    def total(of):
+        listed = budget(2, **fields)("cost", "staging", "--hours-per-day", of, "--json").out
+        [found] = json.loads(listed)["environments"]
+        return found["lines"]["total"][found["hours_per_day"].index(of)]
+
+    kept = budgeted["budget"]["hours_per_day"]
+    assert asleep["lines"]["total"][0] < 2
+    assert total(kept) <= 2 < total(round(kept + 0.2, 1))
+    assert f"for at most {kept} h a day" in budget(2, **fields)("plan", "staging").out
 
 
 def test_a_server_that_never_sleeps_is_held_to_what_it_costs_at_least(budget):
@@ -68,7 +93,7 @@ def test_a_comment_reads_it_from_the_plan_and_the_digest_is_the_same(budget):
 
     plan, cost, _ = read_plan(with_it, "plans/staging.json")
 
-    assert cost.budget == BudgetCheck(0.1, 0.2, 3.34)
+    assert cost.budget == BudgetCheck(0.1, 0.2, 3.34, 0.0)
     assert any("its budget is $0.10" in warning for warning in plan.warnings)
     assert with_it["digest"] == without["digest"]
     assert "budget" not in without["cost"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 import yaml
 
 from helpers.environments import environment_data
 from helpers.message_server import MessageServer
+from roost.commands import backups
 from roost.errors import UsageError
+from roost.operations import notifier
 from roost.operations.notifier import telling
-from roost.report.notice import drill_notice
+from roost.report.notice import LONGEST_TEXT, drill_notice
 
 
 @pytest.fixture
@@ -31,7 +35,7 @@ def test_a_test_message_arrives(watched, server, monkeypatch):
 
     said = watched("notify", "staging", "--test")
 
-    assert (said.code, said.out) == (0, "CHAT: the message was delivered to 127.0.0.1.\n")
+    assert (said.code, said.out) == (0, "CHAT: the message was delivered to its web address.\n")
     [(_, message)] = server.got
     assert message["title"] == "[Roost] staging: a test message"
 
@@ -84,7 +88,7 @@ def test_an_address_that_is_not_here_or_refuses_changes_no_result(watched, serve
 
     assert without.code == refused.code
     assert "CHAT" not in without.err
-    assert "Warning: CHAT: the message was not delivered to 127.0.0.1" in refused.err
+    assert "Warning: CHAT: the message was not delivered to its web address" in refused.err
     assert "hunter2" not in refused.err
 
 
@@ -95,3 +99,49 @@ def test_an_apply_that_changed_nothing_is_not_told(watched, server, monkeypatch)
 
     assert said.code != 0
     assert server.got == []
+
+
+def test_an_error_with_a_long_text_is_told_in_short(watched, server, monkeypatch):
+    monkeypatch.setenv("CHAT", server.url)
+
+    async def refused(*_, **__):
+        raise UsageError("x" * 50_000)
+
+    monkeypatch.setattr(backups, "_drill_volume", refused)
+    said = watched("restore", "staging", "--drill")
+
+    [(_, message)] = server.got
+    assert len(message["message"]) <= LONGEST_TEXT
+    assert said.code == 3
+    assert "Warning" not in said.err
+
+
+def test_a_program_that_cannot_be_started_leaves_the_error_as_it_is(watched, monkeypatch):
+    monkeypatch.setenv("CHAT", "https://chat.example/hunter2")
+    before = watched("restore", "staging", "--drill")
+
+    def none(*_, **__):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(notifier.subprocess, "Popen", none)
+    said = watched("restore", "staging", "--drill")
+
+    assert said.code == before.code
+    assert "the program that sends did not run (Cannot allocate memory)" in said.err
+    assert "hunter2" not in said.err
+
+
+def test_what_fails_while_it_is_told_does_not_take_the_place_of_the_error(watched, monkeypatch):
+    """A fault of ours: its text is not shown, for it may quote an address."""
+    monkeypatch.setenv("CHAT", "https://chat.example/hunter2")
+    before = watched("restore", "staging", "--drill")
+
+    def broken(*_, **__):
+        raise ValueError("https://chat.example/hunter2")
+
+    monkeypatch.setattr(notifier, "addressed", broken)
+    said = watched("restore", "staging", "--drill")
+
+    assert said.code == before.code
+    assert "Warning: nobody was told of this error: sending failed (ValueError)." in said.err
+    assert "hunter2" not in said.err

@@ -109,3 +109,31 @@ def test_the_commands_that_mend_it_do_so(repository, checks):
     assert done.returncode == 0, done.stderr
     assert read_sops_file(repository / "production.sops.yaml").recipients == (new.recipient,)
     assert [check.state for check in checks()] == [State.OK]
+
+
+def tell(repository, name, file):
+    """Add an address for messages, from a SOPS file, to an environment."""
+    path = repository / "environments" / f"{name}.yaml"
+    data = yaml.safe_load(path.read_text())
+    source = {"name": "ON_CALL", "from": {"sops": file}}
+    path.write_text(yaml.safe_dump({**data, "notify": [{"url_secret": source}]}))
+
+
+def test_the_key_of_the_jobs_that_send_messages_opens_no_file_of_a_protected_one(
+    repository, checks
+):
+    """The jobs with the GitHub environment `notify` need nobody's approval."""
+    key = age_key()
+    for name in ("production", "notify"):
+        encrypt(repository / f"{name}.sops.yaml", "HOOK: x\nON_CALL: y\n", key)
+    write(repository, "production", "production.sops.yaml", protected=True)
+    tell(repository, "production", "notify.sops.yaml")
+
+    [shared] = checks()
+    encrypt(repository / "notify.sops.yaml", "ON_CALL: y\n", age_key())
+    [apart] = checks()
+
+    assert (shared.state, apart.state) == (State.MISSING, State.OK)
+    assert shared.what == (
+        "a key that decrypts files of notify also decrypts production.sops.yaml: " + key.recipient
+    )

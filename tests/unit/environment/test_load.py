@@ -405,7 +405,8 @@ def encrypted(folder):
     """Two SOPS files, and a link to the one of production."""
     (folder / ".git").mkdir()
     (folder / "kept").mkdir()
-    content = "C: ENC[AES256_GCM,,type:str]\nsops: {mac: x}\n"
+    value = "ENC[AES256_GCM,,type:str]"
+    content = f"C: {value}\nD: {value}\nsops: {{mac: x}}\n"
     for name in ("production", "staging"):
         (folder / "kept" / f"{name}.sops.yaml").write_text(content)
     (folder / "kept" / "other.yaml").symlink_to("production.sops.yaml")
@@ -459,3 +460,94 @@ def test_other_sops_files_may_be_named(encrypted, of_production, file):
 
     assert load_files([encrypted]).faults == ()
     assert load_environment("staging", encrypted).name == "staging"
+
+
+def telling(folder, name, file, more=""):
+    """Write an environment that has one address for messages in a SOPS file, on line 5."""
+    text = GOOD.format(app=f"acme-{name}")
+    notify = f"notify: [{{url_secret: {{name: D, from: {{sops: {file}}}}}}}]\n"
+    (folder / f"{name}.yaml").write_text(f"{text}{notify}{more}")
+
+
+PROTECTED = "protected: true\n"
+FOR_MESSAGES = "its key would be given to the jobs that send messages"
+
+
+@pytest.mark.parametrize("more", ["", PROTECTED], ids=["open", "protected"])
+@pytest.mark.parametrize("file", ["kept/production.sops.yaml", "kept/other.yaml"])
+def test_an_address_is_not_in_the_sops_file_of_the_server_s_secrets(encrypted, more, file):
+    with_sops(encrypted, "production", "kept/production.sops.yaml", more)
+    text = (encrypted / "production.yaml").read_text()
+    notify = f"notify: [{{url_secret: {{name: D, from: {{sops: {file}}}}}}}]\n"
+    (encrypted / "production.yaml").write_text(text + notify)
+
+    [fault] = load_files([encrypted]).faults
+    with pytest.raises(InvalidFilesError) as raised:
+        load_environment("production", encrypted)
+
+    assert raised.value.faults == (fault,)
+    assert FOR_MESSAGES in fault.message
+    assert "such as notify.sops.yaml" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("of_staging", "of_production"),
+    [("", PROTECTED), ("", ""), (PROTECTED, PROTECTED)],
+    ids=["protected", "open", "both"],
+)
+def test_an_address_is_not_in_the_sops_file_of_another_server_s_secrets(
+    encrypted, of_staging, of_production
+):
+    with_sops(encrypted, "production", "kept/production.sops.yaml", of_production)
+    telling(encrypted, "staging", "kept/production.sops.yaml", of_staging)
+
+    [fault] = load_files([encrypted]).faults
+    with pytest.raises(InvalidFilesError) as raised:
+        load_environment("staging", encrypted)
+
+    assert raised.value.faults == (fault,)
+    assert (Path(fault.path).name, fault.line) == ("staging.yaml", 5)
+    assert f"has other secrets of {encrypted}/production.yaml" in fault.message
+    assert FOR_MESSAGES in fault.message
+    assert load_environment("production", encrypted).name == "production"
+
+
+def test_who_writes_an_unprotected_file_does_not_block_a_protected_one_s_messages(encrypted):
+    telling(encrypted, "production", "kept/production.sops.yaml", PROTECTED)
+    with_sops(encrypted, "staging", "kept/production.sops.yaml")
+
+    [fault] = load_files([encrypted]).faults
+    with pytest.raises(InvalidFilesError) as raised:
+        load_environment("staging", encrypted)
+
+    assert raised.value.faults == (fault,)
+    assert "has the addresses for messages of" in fault.message
+    assert "such as staging.sops.yaml" in fault.message
+    assert load_environment("production", encrypted).name == "production"
+
+
+def test_protected_and_unprotected_environments_have_the_address_of_the_defaults(encrypted):
+    (encrypted / "_defaults.yaml").write_text(
+        "notify: [{url_secret: {name: D, from: {sops: kept/other.yaml}}}]\n"
+    )
+    (encrypted / "kept" / "other.yaml").unlink()
+    (encrypted / "kept" / "staging.sops.yaml").rename(encrypted / "kept" / "other.yaml")
+    with_sops(encrypted, "production", "kept/production.sops.yaml", PROTECTED)
+    (encrypted / "staging.yaml").write_text(GOOD.format(app="acme-staging"))
+
+    assert load_files([encrypted]).faults == ()
+    for name in ("production", "staging"):
+        assert load_environment(name, encrypted).environment.addresses
+
+
+def test_a_server_s_secret_in_the_file_of_a_default_address_is_found_alone_too(encrypted):
+    (encrypted / "_defaults.yaml").write_text(
+        "notify: [{url_secret: {name: D, from: {sops: kept/production.sops.yaml}}}]\n"
+    )
+    with_sops(encrypted, "production", "kept/production.sops.yaml")
+    (encrypted / "staging.yaml").write_text(GOOD.format(app="acme-staging"))
+
+    for name in ("production", "staging"):
+        with pytest.raises(InvalidFilesError) as raised:
+            load_environment(name, encrypted)
+        assert all(FOR_MESSAGES in fault.message for fault in raised.value.faults)

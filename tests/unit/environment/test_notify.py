@@ -80,7 +80,10 @@ def test_an_address_in_the_place_of_its_name_is_refused_and_never_shown(load, en
         ("notify: [{url_secret: A, on: []}]", "on is empty"),
         ("notify: [{url_secret: A, on: [down, down]}]", "down is listed twice; keep one"),
         ("notify: [{url_secret: A}, {url_secret: A}]", "A is listed twice"),
-        ("notify: [{url_secret: FLY_API_TOKEN}]", "FLY_API_TOKEN is one of Fly's own variables"),
+        (
+            "notify: [{url_secret: FLY_API_TOKEN}]",
+            "such as the deploy token, and is no address for",
+        ),
         (
             "notify: [{url_secret: {name: PREFECT_SERVER_API_AUTH_STRING, from: {env: A}}}]",
             "has another source under secrets",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from localfly.proxy.http1 import HEAD_BYTES, End, NotHttpError, RequestReader, ResponseReader
+from localfly.proxy.http1 import HEAD_BYTES, RequestReader, ResponseReader
+from localfly.proxy.messages import End, NotHttpError
 
 HOST = b"Host: x\r\n"
 

@@ -53,6 +53,8 @@ def test_a_plain_web_address_gets_the_message_as_json_and_each_failure_is_a_sent
     told = {
         to("GOOD", f"{server.url}/hook?token=hunter2&a=1"): [NOTICE],
         to("GONE", f"{server.url}/gone/hunter2"): [NOTICE],
+        to("MOVED", f"{server.url}/moved/hunter2"): [NOTICE],
+        to("SECRET_HOST", "http://hunter2.invalid/"): [NOTICE],
         to("CLOSED", "http://127.0.0.1:1/hunter2"): [NOTICE],
         to("WRONG", "hunter2"): [NOTICE],
         Address("NONE", Unread("the environment variable NONE is not set", "Set it.")): [NOTICE],
@@ -60,14 +62,16 @@ def test_a_plain_web_address_gets_the_message_as_json_and_each_failure_is_a_sent
 
     results = {result.name: result for result in send(told, {})}
 
-    assert results["GOOD"].sentence == "GOOD: the message was delivered to 127.0.0.1."
+    assert results["GOOD"].sentence == "GOOD: the message was delivered to its web address."
     assert "it answered 404. Check the address" in results["GONE"].sentence
-    assert "not delivered to 127.0.0.1: it could not be reached" in results["CLOSED"].sentence
+    assert "it answered 302. Check the address" in results["MOVED"].sentence
+    assert "not delivered to its web address: it could not be reached" in results["CLOSED"].sentence
+    assert "not delivered to its web address" in results["SECRET_HOST"].sentence
     assert "no address that messages can be sent to. Store it as Slack" in results["WRONG"].sentence
     assert "the environment variable NONE is not set. Set it." in results["NONE"].sentence
     assert "hunter2" not in str(results)
     paths = dict(server.got)
-    assert set(paths) == {"/hook?token=hunter2&a=1", "/gone/hunter2"}
+    assert set(paths) == {"/hook?token=hunter2&a=1", "/gone/hunter2", "/moved/hunter2"}
     sent = paths["/hook?token=hunter2&a=1"]
     assert sent["title"] == "[Roost] staging: the deploy failed"
     assert "@everyone" not in sent["message"]

@@ -18,6 +18,7 @@ from roost.report.notice import (
     apply_notice,
     deploy_notices,
     drift_notices,
+    handed_on,
     message_of,
     plain_text,
     read_notices,
@@ -146,6 +147,21 @@ def test_what_another_job_wrote_is_read_and_anything_else_is_refused():
             read_notices(bad, "NOTICES")
 
 
+@pytest.mark.parametrize(
+    ("count", "left"), [(1, 0), (51, 0), (300, 0), (2000, True)], ids=["one", "51", "300", "2000"]
+)
+def test_every_fact_is_handed_on_as_long_as_it_has_room(count, left):
+    many = [notice(f"e{n}: the deploy failed", text="x" * 900, link=RUN) for n in range(count)]
+
+    text, lacking = handed_on(many)
+    read = read_notices(text, "NOTICES")
+
+    assert len(text.encode()) <= 100_002
+    assert bool(lacking) == bool(left)
+    assert [one.title for one in read] == [one.title for one in many[: count - lacking]]
+    assert all(one.text for one in read)
+
+
 def test_drift_is_told_when_it_is_found_and_not_again():
     first, issues = told([result(BY_HAND)], run_result())
     again, issues = told([result(BY_HAND)], run_result(), issues, LATER)
@@ -196,7 +212,7 @@ def test_a_server_that_this_run_starts_again_is_reported_when_it_has():
     down = result(STOPPED, down="no machine runs.", heal=True)
     _, issues = told([down], run_result())
 
-    before = standing_topics([down], run_result(), (), SEEN, later=["staging"])
+    before = standing_topics([down], run_result(), {}, SEEN, later=["staging"])
     known = known_issues(issues)
     open_already = standing_topics([down], run_result(), known, LATER, later=["staging"])
 
@@ -227,6 +243,26 @@ def test_a_month_over_its_budget_is_told_once_and_in_the_next_month_again():
     assert "runs over its budget of $5.00 a month: $4.10 so far in 2026-11" in found.text
     assert again == ()
     assert [one.fact for one in later] == ["budget"]
+
+
+def test_a_forecast_near_the_budget_is_told_once_a_month():
+    """It passes the budget again and again, and the issue opens and closes with it."""
+
+    def tell(issues, *forecasts, month="2026-11"):
+        facts, states = [], []
+        for forecast in forecasts:
+            found = OVER.model_copy(update={"month": month, "month_end": forecast})
+            said, issues = told([result()], run_result(budgets=[found]), issues, LATER)
+            facts += [one.fact for one in said]
+            states += [issue.state for issue in issues]
+        return facts, states, issues
+
+    november, states, issues = tell((), 5.01, 4.99, 5.02, 4.97, 5.03)
+    december, _, _ = tell(issues, 4.9, 5.1, 4.9, 5.1, month="2026-12")
+
+    assert november == ["budget"]
+    assert states == ["open", "closed", "open", "closed", "open"]
+    assert december == ["budget"]
 
 
 def test_an_issue_closes_where_the_month_the_budget_or_the_file_is_gone():

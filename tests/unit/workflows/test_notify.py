@@ -79,7 +79,7 @@ def test_an_address_that_is_not_reached_is_a_warning_and_the_step_ends_well(step
 
     assert said.code == 0
     [line] = [line for line in said.out.splitlines() if line.startswith("::warning")]
-    assert "NOTIFY_URL: the message was not delivered to 127.0.0.1" in line
+    assert "NOTIFY_URL: the message was not delivered to its web address" in line
     assert "hunter2" not in said.out + said.err
 
 
@@ -91,6 +91,36 @@ def test_a_secret_that_the_job_lacks_is_a_warning_that_names_it(step, monkeypatc
 
     assert said.code == 0
     assert "the environment variable NOTIFY_URL is not set" in said.out
+
+
+@pytest.mark.parametrize("notices", ["", "[]", json.dumps([NOTICE])], ids=["none", "no", "one"])
+def test_a_job_that_failed_before_it_could_say_more_is_told(step, server, monkeypatch, notices):
+    monkeypatch.setenv("NOTIFY_URL", server.url)
+    monkeypatch.setenv("NOTICES", notices)
+    monkeypatch.setenv("BROKEN", "Changed")
+
+    said = step("github", "notify")
+
+    assert said.code == 0
+    [(_, message)] = server.got
+    assert "Deploy: the job Changed failed" in message["title"] + message["message"]
+    assert "/acme/infra/actions/runs/1001" in message["message"]
+
+
+def test_addresses_in_a_file_with_faults_are_a_warning(step, server, monkeypatch, tmp_path):
+    """Such a file is why the job Changed fails; the other files still say who is told."""
+    monkeypatch.setenv("NOTIFY_URL", server.url)
+    monkeypatch.setenv("BROKEN", "Changed")
+    (tmp_path / "quiet.yaml").write_text("app: [")
+
+    some = step("github", "notify")
+    (tmp_path / "staging.yaml").write_text("app: [")
+    none = step("github", "notify")
+
+    assert (some.code, none.code, len(server.got)) == (0, 0, 1)
+    assert "quiet.yaml is not known: there are faults in it" in some.out
+    assert "There is nothing to tell." in none.out
+    assert "staging.yaml is not known" in none.out
 
 
 def test_nothing_to_tell_is_fine_and_what_is_no_list_is_refused(step, monkeypatch):
