@@ -96,4 +96,4 @@ def test_an_app_of_that_name_that_no_drill_made_is_left_alone(server):
     done = server.roost.run(*DRILL, expect=3)
 
     assert f"exists, and no drill created it: {machine['id']}" in done.stderr
-    assert server.daemon.machine(theirs, machine["id"])["state"] == "created"
+    assert server.daemon.machine(theirs, machine["id"])["state"] == "stopped"

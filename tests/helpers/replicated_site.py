@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,12 @@ class ReplicatedSite(PrefectSite):
     def processes(self, name: str, app: str = APP) -> list[psutil.Process]:
         """Return the processes of a machine."""
         root = str(self.daemon.home / "roots" / self.machines(app)[name]["id"])
-        return [
-            process
-            for process in self.daemon.machine_processes()
-            if process.environ().get(MARK) == root
-        ]
+        found = []
+        for process in self.daemon.machine_processes():
+            with suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+                if process.environ().get(MARK) == root:
+                    found.append(process)
+        return found
 
     def kill(self, name: str, app: str = APP) -> None:
         """Kill the process of a machine, as a failure of its host or its memory does."""
