@@ -19,7 +19,13 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from roost.doctor.client_facts import LoggedIn, Settings
 from roost.errors import MissingClientError
-from roost.operations.client_profile import LIMIT_S, find_python, overriding
+from roost.operations.client_profile import (
+    LIMIT_S,
+    NOT_FROM_HERE,
+    find_python,
+    overriding,
+    persons_variables,
+)
 from roost.operations.context import Context
 from roost.prefect.transport import basic
 from roost.secret_text import SecretText
@@ -31,8 +37,10 @@ MOST_BYTES = 2**20
 
 # Prefect 3 from 3.1 on has all that is imported here. It waits for a line before it sends anything:
 # what can be said without a request is said first.
-PROGRAM = """
-import json, sys
+PROGRAM = (
+    NOT_FROM_HERE
+    + """
+import json
 
 def tell(**found):
     print("\\n" + MARK + json.dumps(found), flush=True)
@@ -68,6 +76,7 @@ except Exception as error:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     tell(status=status, words=type(error).__name__)
 """
+)
 
 
 class Client:
@@ -131,7 +140,7 @@ async def open_client(context: Context) -> AsyncIterator[Client]:
     except MissingClientError as error:
         yield Client(_of_variables(environ, error.what), context)
         return
-    child = {"PREFECT_CLIENT_MAX_RETRIES": "0", **environ}
+    child = {"PREFECT_CLIENT_MAX_RETRIES": "0", **persons_variables(context)}
     program = [str(python), "-c", f"MARK = {MARK!r}\n{PROGRAM}"]
     async with await anyio.open_process(
         program, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=child
