@@ -7,10 +7,12 @@ that Prefect would send it. Without a Prefect the variables of this process are 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from subprocess import DEVNULL, PIPE
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -34,6 +36,7 @@ API_URL, AUTH, KEY = "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_
 MARK = "roost-doctor "
 ANSWER_S = 30.0
 MOST_BYTES = 2**20
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 # Prefect 3 from 3.1 on has all that is imported here. It waits for a line before it sends anything:
 # what can be said without a request is said first.
@@ -184,10 +187,27 @@ async def _next(lines: BufferedByteReceiveStream) -> dict[str, Any]:
 
 
 def without_login(url: str) -> str:
-    """Return an address without the user and the password that may stand in it."""
-    scheme, mark, rest = url.strip().partition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}"
+    """Return an address without the user and the password that may stand in it.
+
+    All up to the last `@` is left out, unless the address has a valid host before its path: a password may
+    hold what ends a host, and a login may stand where a scheme is expected.
+    """
+    text = url.strip()
+    if _has_plain_host(text):
+        return text
+    scheme, mark, rest = text.partition("://")
+    if not mark or not _SCHEME.fullmatch(scheme):
+        return text.rpartition("@")[2]
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
+
+
+def _has_plain_host(text: str) -> bool:
+    """Return whether an address can be read, and has no login before its host."""
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
+    except ValueError:  # of brackets or of the port
+        return False
 
 
 def _of_variables(environ: Mapping[str, str], why: str) -> Settings:

@@ -306,6 +306,12 @@ def test_a_call_that_got_no_answer_leads_to_the_server():
     ("url", "shown"),
     [
         ("https://a:b@h/api", "https://h/api"),
+        ("https://admin:p@ss@host/api", "https://host/api"),
+        ("https://admin:hun/ter2@host/api", "https://host/api"),
+        ("https://[admin:hunter2@host/api", "https://host/api"),
+        ("admin:hunter2@host/api", "host/api"),
+        ("https:/admin:hunter2@host/api", "host/api"),
+        ("admin:hunter2@host://x", "host://x"),
         ("https://h:1/a@b", "https://h:1/a@b"),
         ("", ""),
         ("h", "h"),

@@ -377,6 +377,18 @@ def test_no_secret_and_no_login_stays_in_a_line_of_the_log():
     assert said == "[hidden] [hidden] [hidden] https://[hidden]@h Basic [hidden] and u at h"
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("postgresql://u:p@ss@db/x", "postgresql://[hidden]@db/x"),
+        ("at https://a:b@h and redis://:c@d@e:1/0", "at https://[hidden]@h and redis://[hidden]@e:1/0"),
+        ("mail to ops@example.com", "mail to ops@example.com"),
+    ],
+)  # fmt: skip
+def test_a_login_of_anybody_is_hidden_up_to_its_host(line, shown):
+    assert hider([])(line) == shown
+
+
 @pytest.mark.parametrize("found", [None, {}, "x", [1], [{"at": "x"}], [{"at": 1e300}], [{}]])
 def test_wakes_of_another_form_are_left_out(found):
     assert read_wakes(found) == ()
