@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 
 from roost.doctor.check import Check, unknown
@@ -53,7 +55,7 @@ async def client_checks(
                 "add --wake",
             )
             return
-        reached = await reach(context, settings.url)
+        reached = await reach(settings, partial(datetime.now, UTC))
         for check in reach_findings(settings, server, reached):
             yield check
         if reached.is_prefect and reached.ready == HTTPStatus.OK:

@@ -18,6 +18,10 @@ class Step(Enum):
     TIMEOUT = "timeout"
     NO_ROUTE = "no route"
     TLS = "tls"
+    NO_CERTIFICATES = "no certificates"
+    """The file of those to trust cannot be read."""
+    PROXY = "proxy"
+    """The proxy on the way cannot be used, or lets nobody through."""
     BROKEN = "broken"
     """The connection ended before an answer."""
     ANSWERED = "answered"
@@ -35,6 +39,8 @@ class Settings:
         profile: the active profile; empty if unknown.
         profiles: by the name of each profile its URL.
         overriding: variables of this shell that win over every profile.
+        ssl_cert_file: PREFECT_API_SSL_CERT_FILE; empty if it is not set.
+        insecure: whether PREFECT_API_TLS_INSECURE_SKIP_VERIFY is set.
         why_not: why no Prefect could be asked; empty if one was.
     """
 
@@ -45,6 +51,8 @@ class Settings:
     profile: str = ""
     profiles: Mapping[str, str] = field(default_factory=dict)
     overriding: tuple[str, ...] = ()
+    ssl_cert_file: str = ""
+    insecure: bool = False
     why_not: str = ""
 
 

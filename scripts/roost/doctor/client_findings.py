@@ -142,8 +142,8 @@ def reach_findings(settings: Settings, server: Server, reached: Reached) -> Iter
                 reached.words,
                 commands=_status(server),
             )
-        case Step.TLS:
-            yield _tls(host, reached)
+        case Step.TLS | Step.NO_CERTIFICATES | Step.PROXY:
+            yield _on_the_way(host, reached)
         case Step.NO_ADDRESS | Step.NOT_TRIED:
             yield unknown(f"{url} was not tried")
         case Step.BROKEN:
@@ -207,6 +207,24 @@ def _not_prefect(settings: Settings, server: Server, reached: Reached) -> Check:
         seen,
         commands=_set_url(server),
     )
+
+
+def _on_the_way(host: str, reached: Reached) -> Check:
+    """Return what is wrong with the certificates or the proxy."""
+    if reached.step is Step.NO_CERTIFICATES:
+        return wrong(
+            "PREFECT_API_SSL_CERT_FILE names a file that cannot be read as certificates",
+            "correct the name, or unset it",
+            reached.words,
+            commands=("prefect config unset PREFECT_API_SSL_CERT_FILE",),
+        )
+    if reached.step is Step.PROXY:
+        return wrong(
+            f"the proxy of this computer does not let a request to {host} through",
+            "correct the proxy in HTTPS_PROXY or HTTP_PROXY, or name the host in NO_PROXY",
+            reached.words,
+        )
+    return _tls(host, reached)
 
 
 def _tls(host: str, reached: Reached) -> Check:

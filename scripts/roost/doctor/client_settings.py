@@ -20,6 +20,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from roost.doctor.client_facts import LoggedIn, Settings
+from roost.doctor.client_way import open_server
 from roost.errors import MissingClientError
 from roost.operations.client_profile import (
     LIMIT_S,
@@ -33,6 +34,8 @@ from roost.prefect.transport import basic
 from roost.secret_text import SecretText
 
 API_URL, AUTH, KEY = "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY"
+CERT_FILE, INSECURE = "PREFECT_API_SSL_CERT_FILE", "PREFECT_API_TLS_INSECURE_SKIP_VERIFY"
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})  # as pydantic reads one, in small letters
 MARK = "roost-doctor "
 ANSWER_S = 30.0
 MOST_BYTES = 2**20
@@ -52,7 +55,8 @@ try:
     import prefect
     from prefect.context import get_settings_context
     from prefect.settings import (
-        PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, load_profiles,
+        PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_SSL_CERT_FILE,
+        PREFECT_API_TLS_INSECURE_SKIP_VERIFY, PREFECT_API_URL, load_profiles,
     )
     profile = get_settings_context().profile.name
     profiles = {}
@@ -64,6 +68,8 @@ try:
         prefect=prefect.__version__, url=str(PREFECT_API_URL.value() or ""), profile=profile or "",
         profiles=profiles, has_login=bool(PREFECT_API_AUTH_STRING.value()),
         has_key=bool(PREFECT_API_KEY.value()),
+        ssl_cert_file=str(PREFECT_API_SSL_CERT_FILE.value() or ""),
+        insecure=bool(PREFECT_API_TLS_INSECURE_SKIP_VERIFY.value()),
     )
 except Exception as error:
     tell(fault=type(error).__name__)
@@ -89,7 +95,7 @@ class Client:
         settings: what counts for it.
         process: the program; None without a Prefect.
         lines: what it prints.
-        context: the variables, and how servers are reached without a Prefect.
+        context: the variables, which have the login without a Prefect.
     """
 
     def __init__(
@@ -125,7 +131,7 @@ class Client:
         """Send the call without a Prefect, with the login of the variables."""
         login = self._context.environ.get(AUTH, "")
         headers = basic(SecretText(login)) if login else {}
-        async with self._context.clients.prefect(self.settings.url, ANSWER_S) as http:
+        async with open_server(self.settings, self.settings.url, ANSWER_S) as http:
             try:
                 answer = await http.get("/api/admin/version", headers=headers)
                 version = answer.json() if answer.is_success else ""
@@ -216,6 +222,8 @@ def _of_variables(environ: Mapping[str, str], why: str) -> Settings:
         has_login=bool(environ.get(AUTH)),
         has_key=bool(environ.get(KEY)),
         overriding=overriding(environ),
+        ssl_cert_file=environ.get(CERT_FILE) or environ.get("SSL_CERT_FILE", ""),
+        insecure=environ.get(INSECURE, "").lower() in _TRUE,
         why_not=why,
     )
 
@@ -231,4 +239,6 @@ def _settings(found: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         profile=str(found.get("profile") or ""),
         profiles={str(name): without_login(str(url)) for name, url in named.items()},
         overriding=overriding(environ),
+        ssl_cert_file=str(found.get("ssl_cert_file") or ""),
+        insecure=bool(found.get("insecure")),
     )

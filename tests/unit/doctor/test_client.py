@@ -10,13 +10,17 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
+import anyio
 import pytest
 
 from helpers.fake_prefect import LOGIN
 from helpers.raw_server import raw_server
 from roost.doctor.client_facts import LoggedIn, Reached, Server, Settings, Step
 from roost.doctor.client_findings import login_findings, reach_findings, same_place, url_fault
+from roost.doctor.client_probe import reach
 from roost.doctor.client_settings import without_login
 from roost.prefect.transport import prefect_client
 
@@ -65,6 +69,9 @@ class Person:
 def person(tmp_path, monkeypatch, roost, clients):  # noqa: ARG001 - `roost` clears the variables first
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.delenv("FLY_API_TOKEN")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
     clients.use(prefect=prefect_client)
     return Person(tmp_path / "bin")
 
@@ -140,16 +147,109 @@ def test_a_port_without_tls_and_a_certificate_that_nobody_signed_are_told_apart(
     assert "PREFECT_API_SSL_CERT_FILE" in said.out
 
 
+def test_the_certificates_that_prefect_trusts_are_trusted(roost, person, tmp_path):
+    file = self_signed(tmp_path)
+    for trust in ({"ssl_cert_file": str(file)}, {"insecure": True}):
+        with tls_server(file, reply(200, b"true")) as url:
+            person.has(f"{url}/api", **trust)
+            said = roost("doctor", "--client")
+        assert (said.code, wrong(said)) == (0, []), trust
+        (tmp_path / "bin" / "asked").unlink()
+
+    person.has("https://127.0.0.1:9/api", ssl_cert_file=str(tmp_path / "none.pem"))
+    said = roost("doctor", "--client")
+    assert "names a file that cannot be read" in " ".join(said.out.split())
+    assert "none.pem" in said.out
+
+
+def test_without_a_prefect_the_variables_name_the_certificates(
+    roost, person, monkeypatch, tmp_path
+):
+    file = self_signed(tmp_path)
+    (person.folder / "prefect").unlink()
+    monkeypatch.setenv("PREFECT_API_SSL_CERT_FILE", str(file))
+    with tls_server(file, reply(200, b'"3.9.1"'), 2) as url:
+        monkeypatch.setenv("PREFECT_API_URL", f"{url}/api")
+        said = roost("doctor", "--client")
+
+    assert "is not a Prefect server" in said.out
+
+
+def test_a_server_behind_a_proxy_is_reached_through_it(roost, person, monkeypatch):
+    person.has("http://prefect.test.invalid/api")
+    with raw_server(reply(200, b"true")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.removeprefix("http://"))
+        said = roost("doctor", "--client")
+        assert (said.code, wrong(said)) == (0, [])
+        assert proxy.connections == 2
+        monkeypatch.setenv("NO_PROXY", "test.invalid")
+        assert "prefect.test.invalid is not found" in roost("doctor", "--client").out
+        assert proxy.connections == 2
+
+
+def test_a_proxy_that_lets_nobody_through_is_named_without_its_login(roost, person, monkeypatch):
+    person.has("https://prefect.test.invalid/api")
+    with raw_server(reply(403)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{LOGIN}@"))
+        said = roost("doctor", "--client")
+    assert "the proxy of this computer does not let" in said.out
+    assert LOGIN.partition(":")[2] not in said.out + said.err
+
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    said = roost("doctor", "--client")
+    assert said.code == 2
+    assert "Roost cannot use a proxy of this kind" in said.out
+
+
+def test_a_database_that_answers_late_is_no_clock_that_is_wrong():
+    started = datetime.now(UTC).replace(microsecond=0)
+    asked = []
+
+    def answer(connection):
+        asked.append(connection)
+        date = format_datetime(started, usegmt=True).encode()
+        reply(200, b"true", b"Date: " + date)(connection)
+
+    def now():
+        """Return a clock that has moved by a minute once /ready was asked."""
+        return started + timedelta(minutes=len(asked) - 1)
+
+    with raw_server(answer) as server:
+        reached = anyio.run(reach, Settings("3.9.1", f"{server.url}/api"), now)
+
+    assert (len(asked), reached.ready, reached.clock_s) == (2, 200, 0)
+
+
 @contextmanager
-def accepting(serve):
-    """Accept one connection, without waiting for a request of HTTP."""
+def tls_server(file, script, times=3):
+    """Answer over TLS with a certificate: the port by itself, /health, /ready, and more if asked to."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+
+    def serve(connection):
+        with context.wrap_socket(connection, server_side=True) as stream:
+            received = b""
+            while b"\r\n\r\n" not in received:
+                if not (more := stream.recv(65536)):
+                    return
+                received += more
+            script(stream)
+
+    with accepting(serve, times) as url:
+        yield url
+
+
+@contextmanager
+def accepting(serve, times=1):
+    """Accept so many connections, without waiting for a request of HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept():
-            with suppress(OSError):  # the client may be gone
-                connection, _ = listener.accept()
-                with connection:
-                    serve(connection)
+            for _ in range(times):
+                with suppress(OSError):  # the client may be gone
+                    connection, _ = listener.accept()
+                    with connection:
+                        serve(connection)
 
         thread = threading.Thread(target=accept)
         thread.start()
