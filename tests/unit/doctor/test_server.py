@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import httpx
@@ -23,7 +24,10 @@ def log(clients):
     def answer(_):
         if lines and isinstance(lines[0], int):
             return says(lines[0], {"error": "not authorized"})
-        data = [{"attributes": {"message": line, "instance": "m1"}} for line in lines]
+        data = [
+            {"attributes": {"message": line, "instance": "m1"} if isinstance(line, str) else line}
+            for line in lines
+        ]
         return says(200, {"data": data, "meta": {"next_token": ""}})
 
     clients.use(logs=partial(LogsClient, transport=httpx.MockTransport(answer)))
@@ -70,6 +74,29 @@ def test_a_server_without_its_database_is_told_with_what_it_said_and_no_secret(
     wrapped = [line for line in told.splitlines() if "./run" not in line]
     assert max(map(len, wrapped)) <= 80
     assert not any(line.endswith(" ") for line in wrapped)
+
+
+def test_lines_of_a_config_before_the_present_one_say_nothing(roost, applied, fly, prefect):
+    prefect.broken["GET", "/api/ready"] = say(500)
+    machine = machine_of(fly)
+    begin = datetime.now(UTC)
+    machine["events"] = [
+        {"type": "update", "status": "started", "timestamp": int(begin.timestamp() * 1000)}
+    ]
+
+    def entry(message, ago):
+        at = (begin - timedelta(seconds=ago)).isoformat()
+        return {"message": message, "instance": machine["id"], "timestamp": at}
+
+    applied += [
+        entry("OSError: No space left on device", 60),
+        entry("InvalidPasswordError: password authentication failed", -1),
+        entry("[PC01] instance refused connection", -2),
+    ]
+    assert "the database refuses the user" in roost("doctor", "staging").out
+
+    del applied[1:]
+    assert "No space left" not in roost("doctor", "staging").out
 
 
 def test_a_sleeping_server_is_not_asked_and_not_woken_but_with_the_option(
