@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from roost.doctor.server_facts import ASLEEP
+
 
 class Step(Enum):
     """How far a request got."""
@@ -103,9 +105,14 @@ class Server:
     Args:
         url: its PREFECT_API_URL; empty if nobody named one.
         environment: the environment; empty for a URL alone.
-        state: what Fly says of its machines, such as `suspended`; empty if unknown.
+        state: the states of its machines, such as `stopped, suspended`; empty if unknown.
     """
 
     url: str = ""
     environment: str = ""
     state: str = ""
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether Fly says that each of its machines sleeps."""
+        return bool(self.state) and set(self.state.split(", ")) <= ASLEEP

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -18,14 +19,20 @@ import pytest
 
 from helpers.fake_prefect import LOGIN
 from helpers.raw_server import raw_server
+from roost.doctor.client_address import same_place
 from roost.doctor.client_facts import LoggedIn, Reached, Server, Settings, Step
-from roost.doctor.client_findings import login_findings, reach_findings, same_place, url_fault
+from roost.doctor.client_findings import (
+    login_findings,
+    reach_findings,
+    settings_findings,
+    url_fault,
+)
 from roost.doctor.client_probe import reach
 from roost.doctor.client_settings import without_login
 from roost.prefect.transport import prefect_client
 
 SERVER = Server("https://acme-prefect.fly.dev/api", "staging")
-GOOD = Settings("3.9.1", SERVER.url, has_login=True, profile="acme")
+GOOD = Settings("3.9.1", SERVER.url, has_login=True, profile="acme", profiles={"acme": SERVER.url})
 # A Prefect that waits, as the program does that it is handed, and has the settings in `answer`.
 PYTHON = """#!{python}
 import pathlib, sys
@@ -54,7 +61,8 @@ class Person:
 
     def has(self, url="", login=LOGGED_IN, **settings):
         """Set what counts for it, and what its call returns."""
-        known = {"prefect": "3.9.1", "url": url, "profile": "acme", "profiles": {}}
+        profiles = {"acme": url} if url else {}
+        known = {"prefect": "3.9.1", "url": url, "profile": "acme", "profiles": profiles}
         found = {**known, "has_login": True, "has_key": False, **settings}
         (self.folder / "answer").write_text(json.dumps(found))
         (self.folder / "login").write_text(json.dumps(login))
@@ -339,6 +347,16 @@ def test_options_that_do_not_go_together_are_refused(roost, fly, options, told):
     [
         (Settings("3.9.1"), SERVER, "PREFECT_API_URL is not set", "roost connect staging"),
         (Settings("3.9.1", "acme/api"), SERVER, "is no address", "roost connect staging"),
+        (Settings("3.9.1", "http://[::1/api"), SERVER, "is no address", "roost connect staging"),
+        (Settings("3.9.1", "http://h:abc/api"), SERVER, "is no address", "roost connect staging"),
+        (
+            Settings(
+                "3.9.1", "https://other.fly.dev/api", profile="acme", profiles={"acme": SERVER.url}
+            ),
+            SERVER,
+            "a file of this folder wins over every profile",
+            "[]",
+        ),
         (
             Settings("3.9.1", "https://acme-prefect.fly.dev"),
             Server(),
@@ -367,9 +385,57 @@ def test_what_the_settings_say_by_themselves(settings, server, told, command):
     assert command in str(fault.document()["commands"])
 
 
+def test_the_source_of_an_address_is_the_file_where_the_profile_has_another():
+    there = replace(GOOD, url="http://x.example/api")
+    for settings, source in (
+        (GOOD, "(profile acme)"),
+        (there, "(from .env, prefect.toml or pyproject.toml)"),
+        (replace(there, profile="local", profiles={}), "(profile local)"),
+        (replace(there, overriding=("PREFECT_API_URL",)), "PREFECT_API_URL of this shell"),
+    ):
+        [check] = settings_findings(settings, Server())
+        assert source in check.what
+
+
+@pytest.mark.parametrize(
+    ("state", "sleeps"),
+    [("stopped, suspended", True), ("suspended", True), ("started, suspended", False), ("", False)],
+)
+def test_a_server_sleeps_if_each_of_its_machines_does(state, sleeps):
+    assert Server(state=state).sleeps is sleeps
+
+
+def test_without_a_local_fly_there_is_no_server_to_compare_with(roost, person):
+    person.has("http://127.0.0.1:9/api")
+
+    said = roost("doctor", "staging", "--client", "--local")
+
+    assert said.code == 3
+    assert "The local Fly does not run." in said.err
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "told"),
+    [
+        ("http://h/api", "https://h/api/health", "wants https"),
+        ("https://h/api", "https://login.example/in?token=abc", "redirects to login.example"),
+        ("http://h/api", "http://[::1", "redirects to another path"),
+        ("http://h/api", "/login?token=abc", "redirects to another path"),
+    ],
+)
+def test_a_redirect_is_told_without_its_query(url, location, told):
+    reached = Reached(Step.ANSWERED, status=302, location=location)
+
+    [check] = reach_findings(Settings("3.9.1", url), Server(), reached)
+
+    assert told in check.what
+    assert "abc" not in str(check.document())
+
+
 def test_addresses_of_one_server_are_one():
     assert url_fault(GOOD, SERVER) is None
     assert same_place("http://acme.localhost:8080/api", "http://127.0.0.1:8080/api")
+    assert not same_place("http://[::1/api", "http://[::1/api")
     assert not same_place("http://127.0.0.1:8081/api", "http://127.0.0.1:8080/api")
 
 
