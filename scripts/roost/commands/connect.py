@@ -11,7 +11,13 @@ from roost.apply.secret_values import login_fault
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, UnusableSecretError, UsageError
-from roost.operations.client_profile import Connected, find_python, overriding, write_profile
+from roost.operations.client_profile import (
+    Connected,
+    find_python,
+    overriding,
+    persons_variables,
+    write_profile,
+)
 from roost.operations.context import Context
 from roost.operations.fly_target import Generates
 from roost.operations.secret_sources import login_of
@@ -45,7 +51,7 @@ async def connect(  # noqa: PLR0913 - one argument an option
     find_python(context.environ)  # before anybody types a password
     auth = _login(context, file, local=local)
     await time_wake(context, url)
-    connected = await write_profile(context.environ, profile or name, url, auth)
+    connected = await write_profile(persons_variables(context), profile or name, url, auth)
     _report(context, profile or name, url, connected, as_json=as_json)
     return ExitCode.DONE
 

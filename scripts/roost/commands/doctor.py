@@ -247,7 +247,7 @@ def _tell_wrong(context: Context, word: tuple[str, str], prefix: str, check: Che
     if check.mend:
         context.out.print(_Indented(margin, Text(f"fix: {one_line(check.mend)}")))
     if check.change:
-        context.out.print(Text(check.change), soft_wrap=True)
+        context.out.file.write(f"{check.change}\n")  # rich would change tabs and line ends
     for command in check.commands:
         context.out.print(Text(f"{'':{_INDENT}}{command}"), soft_wrap=True)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 
 from roost.doctor.check import Check, unknown
@@ -15,12 +17,11 @@ from roost.doctor.client_findings import (
 )
 from roost.doctor.client_probe import reach
 from roost.doctor.client_settings import open_client
-from roost.doctor.server_facts import ASLEEP
 from roost.environment.load import EnvironmentFile
 from roost.errors import RoostError
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
-from roost.operations.server_address import app_url
+from roost.operations.server_address import app_url, server_url
 from roost.operations.server_state import our_machines_in
 from roost.plan.live import read_live
 
@@ -39,6 +40,10 @@ async def client_checks(
         url: the PREFECT_API_URL that it should have; empty for that of the environment, or for any.
         local: whether the server is on the local Fly.
         wake: whether requests may wake it.
+
+    Raises:
+        UsageError: with `local`, the local Fly does not run, or has no such app.
+        RoostError: with `local`, the local Fly cannot be asked.
     """
     server = await _server(context, file, url, local=local)
     async with open_client(context) as client:
@@ -47,13 +52,13 @@ async def client_checks(
             yield check
         if url_fault(settings, server) is not None:
             return
-        if server.state in ASLEEP and not wake:
+        if server.sleeps and not wake:
             yield unknown(
                 f"the server is {server.state}, and a request would wake it: no further step was tried",
                 "add --wake",
             )
             return
-        reached = await reach(context, settings.url)
+        reached = await reach(settings, partial(datetime.now, UTC))
         for check in reach_findings(settings, server, reached):
             yield check
         if reached.is_prefect and reached.ready == HTTPStatus.OK:
@@ -72,11 +77,15 @@ async def _server(
     if not known:
         base = await app_url(None, environment.app, public=environment.access.public)
         return Server(f"{base}/api", file.name)
+    if local:
+        await server_url(context, file, local=True)
     try:
         async with connect(context, local=local) as target:
             base = await target.app_url(environment.app, public=environment.access.public)
             machines = our_machines_in(file, await read_live(target.fly, environment.app))
     except RoostError:
+        if local:
+            raise  # there is no other address to try
         base = await app_url(None, environment.app, public=environment.access.public)
         return Server(f"{base}/api", file.name)
     states = {machine.state for machine in machines}

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from roost.doctor.server_facts import ASLEEP
+
 
 class Step(Enum):
     """How far a request got."""
@@ -18,6 +20,10 @@ class Step(Enum):
     TIMEOUT = "timeout"
     NO_ROUTE = "no route"
     TLS = "tls"
+    NO_CERTIFICATES = "no certificates"
+    """The file of those to trust cannot be read."""
+    PROXY = "proxy"
+    """The proxy on the way cannot be used, or lets nobody through."""
     BROKEN = "broken"
     """The connection ended before an answer."""
     ANSWERED = "answered"
@@ -35,6 +41,8 @@ class Settings:
         profile: the active profile; empty if unknown.
         profiles: by the name of each profile its URL.
         overriding: variables of this shell that win over every profile.
+        ssl_cert_file: PREFECT_API_SSL_CERT_FILE; empty if it is not set.
+        insecure: whether PREFECT_API_TLS_INSECURE_SKIP_VERIFY is set.
         why_not: why no Prefect could be asked; empty if one was.
     """
 
@@ -45,6 +53,8 @@ class Settings:
     profile: str = ""
     profiles: Mapping[str, str] = field(default_factory=dict)
     overriding: tuple[str, ...] = ()
+    ssl_cert_file: str = ""
+    insecure: bool = False
     why_not: str = ""
 
 
@@ -95,9 +105,14 @@ class Server:
     Args:
         url: its PREFECT_API_URL; empty if nobody named one.
         environment: the environment; empty for a URL alone.
-        state: what Fly says of its machines, such as `suspended`; empty if unknown.
+        state: the states of its machines, such as `stopped, suspended`; empty if unknown.
     """
 
     url: str = ""
     environment: str = ""
     state: str = ""
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether Fly says that each of its machines sleeps."""
+        return bool(self.state) and set(self.state.split(", ")) <= ASLEEP

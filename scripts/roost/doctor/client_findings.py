@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from roost.doctor.check import Check, State, ok, unknown
+from roost.doctor.client_address import host_of, parts_of, path_of, same_place, with_path
 from roost.doctor.client_facts import LoggedIn, Reached, Server, Settings, Step
 from roost.errors.command import Command
-from roost.http.connection import is_this_computer
 from roost.prefect.client_versions import client_fault
 
 CLOCK_S = 5.0
@@ -18,6 +17,9 @@ _REDIRECTS = range(300, 400)
 _NOT_WOKEN = frozenset({502, 503, 504})
 _UNAUTHORIZED = frozenset({401, 403})
 _LOGIN = "PREFECT_API_AUTH_STRING"
+_FILES = ".env, prefect.toml or pyproject.toml"
+_BUILT_IN = "local"
+"""A profile that Prefect has without a file, with a URL."""
 _PRIVATE = (".flycast", ".internal")
 
 
@@ -43,6 +45,8 @@ def settings_findings(settings: Settings, server: Server) -> Iterator[Check]:
         yield fault
     else:
         where = f"profile {settings.profile}" if settings.profile else "this shell"
+        if _is_of_a_file(settings):
+            where = f"from {_FILES}"
         if "PREFECT_API_URL" in settings.overriding:
             where = "PREFECT_API_URL of this shell, which wins over every profile"
         yield ok(f"Prefect {settings.prefect or '(none here)'} uses {settings.url} ({where})")
@@ -59,8 +63,8 @@ def url_fault(settings: Settings, server: Server) -> Check | None:
             source,
             commands=_set_url(server),
         )
-    parts = urlsplit(settings.url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    parts = parts_of(settings.url)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         return wrong(
             f"PREFECT_API_URL is no address: {settings.url}",
             "it has the form https://HOST/api",
@@ -73,22 +77,24 @@ def url_fault(settings: Settings, server: Server) -> Check | None:
 
 
 def _path_fault(settings: Settings, server: Server) -> Check | None:
-    path = urlsplit(settings.url).path.rstrip("/")
-    wanted = urlsplit(server.url).path.rstrip("/") if server.url else API
+    path = path_of(settings.url)
+    wanted = path_of(server.url) if server.url else API
     if path == wanted or (not server.url and path.endswith(API)):
         return None
     return wrong(
         f"PREFECT_API_URL ends in {path or 'the host'}, not in {wanted}: every call answers 404 or a page of the UI",
         f"end it in {wanted}",
         _source(settings),
-        commands=_set_url(Server(_with_path(settings.url, wanted))),
+        commands=_set_url(Server(with_path(settings.url, wanted))),
     )
 
 
 def _other_server(settings: Settings, server: Server) -> Check:
     """Return that another server is used than the one that was named, with the profile that has it."""
     fitting = [name for name, url in settings.profiles.items() if same_place(url, server.url)]
-    what = f"this Prefect talks to {_host(settings.url)}, not to {_host(server.url)}"
+    what = (
+        f"this Prefect talks to {host_of(settings.url)}, not to {host_of(server.url) or server.url}"
+    )
     evidence = (_source(settings), f"expected: {server.url}")
     if winning := [
         name for name in settings.overriding if name in {"PREFECT_API_URL", "PREFECT_PROFILE"}
@@ -98,6 +104,12 @@ def _other_server(settings: Settings, server: Server) -> Check:
             "unset it, or give it the value of the server",
             *evidence,
             commands=(f"unset {winning[0]}",),
+        )
+    if _is_of_a_file(settings):
+        return wrong(
+            f"{what}: a file of this folder wins over every profile",
+            f"correct PREFECT_API_URL in {_FILES}",
+            *evidence,
         )
     if fitting:
         return wrong(
@@ -111,7 +123,7 @@ def _other_server(settings: Settings, server: Server) -> Check:
 
 def reach_findings(settings: Settings, server: Server, reached: Reached) -> Iterator[Check]:
     """Return how far a request got, and what it means."""
-    url, host = settings.url, _host(settings.url)
+    url, host = settings.url, host_of(settings.url)
     match reached.step:
         case Step.ANSWERED if reached.is_prefect:
             yield from _ready(settings, server, reached)
@@ -142,8 +154,8 @@ def reach_findings(settings: Settings, server: Server, reached: Reached) -> Iter
                 reached.words,
                 commands=_status(server),
             )
-        case Step.TLS:
-            yield _tls(host, reached)
+        case Step.TLS | Step.NO_CERTIFICATES | Step.PROXY:
+            yield _on_the_way(host, reached)
         case Step.NO_ADDRESS | Step.NOT_TRIED:
             yield unknown(f"{url} was not tried")
         case Step.BROKEN:
@@ -178,13 +190,19 @@ def _ready(settings: Settings, server: Server, reached: Reached) -> Iterator[Che
 
 
 def _not_prefect(settings: Settings, server: Server, reached: Reached) -> Check:
-    host, status = _host(settings.url), reached.status
+    host, status = host_of(settings.url), reached.status
     seen = f"/health: {status}" + (f", from {reached.server}" if reached.server else "")
-    if status in _REDIRECTS and reached.location.startswith("https://"):
+    if status in _REDIRECTS and not _wants_https(settings, reached):
+        return wrong(
+            f"something before the server redirects to {host_of(reached.location) or 'another path'}",
+            "have it let Prefect's calls through, or correct the address",
+            seen,
+        )
+    if status in _REDIRECTS:
         return wrong(
             f"{host} is asked with http, and wants https: the login would cross the internet in the clear",
             "write https",
-            f"{seen}, to {reached.location}",
+            f"{seen}, to https://{host_of(reached.location)}",
             commands=_set_url(Server(settings.url.replace("http://", "https://", 1))),
         )
     if status in _NOT_WOKEN:
@@ -207,6 +225,24 @@ def _not_prefect(settings: Settings, server: Server, reached: Reached) -> Check:
         seen,
         commands=_set_url(server),
     )
+
+
+def _on_the_way(host: str, reached: Reached) -> Check:
+    """Return what is wrong with the certificates or the proxy."""
+    if reached.step is Step.NO_CERTIFICATES:
+        return wrong(
+            "PREFECT_API_SSL_CERT_FILE names a file that cannot be read as certificates",
+            "correct the name, or unset it",
+            reached.words,
+            commands=("prefect config unset PREFECT_API_SSL_CERT_FILE",),
+        )
+    if reached.step is Step.PROXY:
+        return wrong(
+            f"the proxy of this computer does not let a request to {host} through",
+            "correct the proxy in HTTPS_PROXY or HTTP_PROXY, or name the host in NO_PROXY",
+            reached.words,
+        )
+    return _tls(host, reached)
 
 
 def _tls(host: str, reached: Reached) -> Check:
@@ -308,8 +344,20 @@ def _refused(settings: Settings, server: Server, status: int) -> Check:
 def _source(settings: Settings) -> str:
     if "PREFECT_API_URL" in settings.overriding:
         return f"PREFECT_API_URL of this shell: {settings.url}"
+    if _is_of_a_file(settings):
+        return f"{_FILES} of this folder: PREFECT_API_URL is {settings.url}"
     profile = f"profile {settings.profile}" if settings.profile else "no profile"
     return f"{profile}: PREFECT_API_URL is {settings.url or 'not set'}"
+
+
+def _is_of_a_file(settings: Settings) -> bool:
+    """Return whether the URL is neither of the shell nor of the active profile, so a file has it."""
+    if not settings.url or not settings.profile or "PREFECT_API_URL" in settings.overriding:
+        return False
+    in_profile = settings.profiles.get(settings.profile)
+    if in_profile is None and settings.profile == _BUILT_IN:
+        return False
+    return in_profile != settings.url
 
 
 def _set_url(server: Server) -> tuple[Command | str, ...]:
@@ -333,24 +381,5 @@ def _status(server: Server) -> tuple[Command | str, ...]:
     return (Command("status", server.environment),) if server.environment else ()
 
 
-def _with_path(url: str, path: str) -> str:
-    return urlsplit(url)._replace(path=path, query="", fragment="").geturl()
-
-
-def _host(url: str) -> str:
-    """Return host and port of an address; those of this computer by any name are one."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        return parts.netloc.rpartition("@")[2]
-    name = parts.hostname or ""
-    plain = {"http": 80, "https": 443}.get(parts.scheme)
-    return name if port == plain else f"{name}:{port}"
-
-
-def same_place(one: str, other: str) -> bool:
-    """Return whether two addresses name one server."""
-    first, second = urlsplit(one), urlsplit(other)
-    here = all(is_this_computer(part.hostname or "") for part in (first, second))
-    return _host(one) == _host(other) or (here and first.port == second.port)
+def _wants_https(settings: Settings, reached: Reached) -> bool:
+    return settings.url.startswith("http://") and reached.location.startswith("https://")

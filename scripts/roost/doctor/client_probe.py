@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import ssl
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 
 import anyio
 import httpx
 
-from roost.doctor.client_facts import Reached, Step
+from roost.doctor.client_facts import Reached, Settings, Step
+from roost.doctor.client_way import open_server, proxy_of, trusted
 from roost.doctor.server_reading import clock_of
-from roost.operations.context import Context
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0
@@ -29,40 +31,65 @@ def read_url(text: str) -> httpx.URL | None:
     return url if url.scheme in {"http", "https"} and url.host else None
 
 
-async def reach(context: Context, text: str) -> Reached:
+async def reach(settings: Settings, now: Callable[[], datetime]) -> Reached:
     """Return how far a request to a PREFECT_API_URL gets, and what came back.
 
     The port is tried first by itself, because the failures of an HTTP client do not tell a name that is
-    not known from a port that is closed.
+    not known from a port that is closed. Behind a proxy neither is this computer's to reach.
+
+    Args:
+        settings: the address, the certificates to trust.
+        now: the clock of this computer.
     """
-    url = read_url(text)
+    url = read_url(settings.url)
     if url is None:
         return Reached(Step.NO_ADDRESS)
-    closed = await _connect(url)
+    try:
+        trust = trusted(settings)
+    except OSError as failure:
+        return Reached(Step.NO_CERTIFICATES, f"{settings.ssl_cert_file}: {_words(failure)}")
+    proxy = proxy_of(url)
+    closed = None if proxy else await _connect(url, trust)
     if closed is not None:
         return closed
+    return await _ask(settings, url, proxy, now)
+
+
+async def _ask(
+    settings: Settings, url: httpx.URL, proxy: str, now: Callable[[], datetime]
+) -> Reached:
     base = str(url.copy_with(path="/", query=None, fragment=None))
-    path = url.path.rstrip("/")
-    async with context.clients.prefect(base, ANSWER_S) as http:
+    try:
+        http = open_server(settings, base, ANSWER_S)
+    except (ImportError, ValueError):
+        return Reached(Step.PROXY, "Roost cannot use a proxy of this kind")
+    async with http:
         try:
-            health = await http.get(f"{path}/health")
-            reached = _answered(health)
-            if not reached.is_prefect:
-                return reached
-            ready = await http.get(f"{path}/ready")
+            return await _asked(http, url.path.rstrip("/"), now)
         except (httpx.ReadTimeout, httpx.ConnectTimeout) as failure:
             return Reached(Step.TIMEOUT, type(failure).__name__)
         except httpx.HTTPError as failure:
-            return Reached(Step.BROKEN, type(failure).__name__)
-    clock_s = clock_of(health, datetime.now(UTC))
-    return Reached(
-        Step.ANSWERED,
-        status=reached.status,
-        is_prefect=True,
-        server=reached.server,
-        ready=ready.status_code,
-        clock_s=clock_s,
-    )
+            return _failed(failure, proxy)
+
+
+async def _asked(http: httpx.AsyncClient, path: str, now: Callable[[], datetime]) -> Reached:
+    health = await http.get(f"{path}/health")
+    at = now()  # /ready waits for a database, and the answer of /health has the time of before
+    reached = _answered(health)
+    if not reached.is_prefect:
+        return reached
+    ready = await http.get(f"{path}/ready")
+    return replace(reached, ready=ready.status_code, clock_s=clock_of(health, at))
+
+
+def _failed(failure: httpx.HTTPError, proxy: str) -> Reached:
+    """Return what a request without an answer means."""
+    if not proxy or not isinstance(failure, httpx.ProxyError | httpx.ConnectError):
+        return Reached(Step.BROKEN, type(failure).__name__)
+    found = _first(failure)
+    if isinstance(found, ssl.SSLError):
+        return Reached(Step.TLS, _tls_words(found))
+    return Reached(Step.PROXY, f"{httpx.URL(proxy).host}: {_words(found)}")
 
 
 def _answered(answer: httpx.Response) -> Reached:
@@ -77,7 +104,7 @@ def _answered(answer: httpx.Response) -> Reached:
     )
 
 
-async def _connect(url: httpx.URL) -> Reached | None:
+async def _connect(url: httpx.URL, trust: ssl.SSLContext) -> Reached | None:
     """Return why no connection could be made; None if one could."""
     host = LOOPBACK if url.host.endswith(".localhost") else url.host
     port = url.port or (443 if url.scheme == "https" else 80)
@@ -88,7 +115,7 @@ async def _connect(url: httpx.URL) -> Reached | None:
         return Reached(Step.NO_NAME, _words(failure))
     try:
         with anyio.fail_after(CONNECT_S):
-            stream = await _open(host, port, url)
+            stream = await _open(host, port, url, trust)
             await stream.aclose()
     except TimeoutError:
         return Reached(Step.TIMEOUT, f"no answer within {CONNECT_S:.0f} s")
@@ -97,15 +124,16 @@ async def _connect(url: httpx.URL) -> Reached | None:
     return None
 
 
-async def _open(host: str, port: int, url: httpx.URL) -> anyio.abc.ByteStream:
+async def _open(
+    host: str, port: int, url: httpx.URL, trust: ssl.SSLContext
+) -> anyio.abc.ByteStream:
     if url.scheme == "http":
         return await anyio.connect_tcp(host, port)
-    context = httpx.create_ssl_context()
     return await anyio.connect_tcp(
         host,
         port,
         tls=True,
-        ssl_context=context,
+        ssl_context=trust,
         tls_hostname=url.host,
         tls_standard_compatible=False,
     )

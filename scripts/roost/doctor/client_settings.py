@@ -7,10 +7,12 @@ that Prefect would send it. Without a Prefect the variables of this process are 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from subprocess import DEVNULL, PIPE
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -18,21 +20,33 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from roost.doctor.client_facts import LoggedIn, Settings
+from roost.doctor.client_way import open_server
 from roost.errors import MissingClientError
-from roost.operations.client_profile import LIMIT_S, find_python, overriding
+from roost.operations.client_profile import (
+    LIMIT_S,
+    NOT_FROM_HERE,
+    find_python,
+    overriding,
+    persons_variables,
+)
 from roost.operations.context import Context
 from roost.prefect.transport import basic
 from roost.secret_text import SecretText
 
 API_URL, AUTH, KEY = "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY"
+CERT_FILE, INSECURE = "PREFECT_API_SSL_CERT_FILE", "PREFECT_API_TLS_INSECURE_SKIP_VERIFY"
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})  # as pydantic reads one, in small letters
 MARK = "roost-doctor "
 ANSWER_S = 30.0
 MOST_BYTES = 2**20
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 # Prefect 3 from 3.1 on has all that is imported here. It waits for a line before it sends anything:
 # what can be said without a request is said first.
-PROGRAM = """
-import json, sys
+PROGRAM = (
+    NOT_FROM_HERE
+    + """
+import json
 
 def tell(**found):
     print("\\n" + MARK + json.dumps(found), flush=True)
@@ -41,7 +55,8 @@ try:
     import prefect
     from prefect.context import get_settings_context
     from prefect.settings import (
-        PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, load_profiles,
+        PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_SSL_CERT_FILE,
+        PREFECT_API_TLS_INSECURE_SKIP_VERIFY, PREFECT_API_URL, load_profiles,
     )
     profile = get_settings_context().profile.name
     profiles = {}
@@ -53,6 +68,8 @@ try:
         prefect=prefect.__version__, url=str(PREFECT_API_URL.value() or ""), profile=profile or "",
         profiles=profiles, has_login=bool(PREFECT_API_AUTH_STRING.value()),
         has_key=bool(PREFECT_API_KEY.value()),
+        ssl_cert_file=str(PREFECT_API_SSL_CERT_FILE.value() or ""),
+        insecure=bool(PREFECT_API_TLS_INSECURE_SKIP_VERIFY.value()),
     )
 except Exception as error:
     tell(fault=type(error).__name__)
@@ -68,6 +85,7 @@ except Exception as error:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     tell(status=status, words=type(error).__name__)
 """
+)
 
 
 class Client:
@@ -77,7 +95,7 @@ class Client:
         settings: what counts for it.
         process: the program; None without a Prefect.
         lines: what it prints.
-        context: the variables, and how servers are reached without a Prefect.
+        context: the variables, which have the login without a Prefect.
     """
 
     def __init__(
@@ -113,7 +131,7 @@ class Client:
         """Send the call without a Prefect, with the login of the variables."""
         login = self._context.environ.get(AUTH, "")
         headers = basic(SecretText(login)) if login else {}
-        async with self._context.clients.prefect(self.settings.url, ANSWER_S) as http:
+        async with open_server(self.settings, self.settings.url, ANSWER_S) as http:
             try:
                 answer = await http.get("/api/admin/version", headers=headers)
                 version = answer.json() if answer.is_success else ""
@@ -131,7 +149,7 @@ async def open_client(context: Context) -> AsyncIterator[Client]:
     except MissingClientError as error:
         yield Client(_of_variables(environ, error.what), context)
         return
-    child = {"PREFECT_CLIENT_MAX_RETRIES": "0", **environ}
+    child = {"PREFECT_CLIENT_MAX_RETRIES": "0", **persons_variables(context)}
     program = [str(python), "-c", f"MARK = {MARK!r}\n{PROGRAM}"]
     async with await anyio.open_process(
         program, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=child
@@ -175,10 +193,27 @@ async def _next(lines: BufferedByteReceiveStream) -> dict[str, Any]:
 
 
 def without_login(url: str) -> str:
-    """Return an address without the user and the password that may stand in it."""
-    scheme, mark, rest = url.strip().partition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}"
+    """Return an address without the user and the password that may stand in it.
+
+    All up to the last `@` is left out, unless the address has a valid host before its path: a password may
+    hold what ends a host, and a login may stand where a scheme is expected.
+    """
+    text = url.strip()
+    if _has_plain_host(text):
+        return text
+    scheme, mark, rest = text.partition("://")
+    if not mark or not _SCHEME.fullmatch(scheme):
+        return text.rpartition("@")[2]
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
+
+
+def _has_plain_host(text: str) -> bool:
+    """Return whether an address can be read, and has no login before its host."""
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
+    except ValueError:  # of brackets or of the port
+        return False
 
 
 def _of_variables(environ: Mapping[str, str], why: str) -> Settings:
@@ -187,6 +222,8 @@ def _of_variables(environ: Mapping[str, str], why: str) -> Settings:
         has_login=bool(environ.get(AUTH)),
         has_key=bool(environ.get(KEY)),
         overriding=overriding(environ),
+        ssl_cert_file=environ.get(CERT_FILE) or environ.get("SSL_CERT_FILE", ""),
+        insecure=environ.get(INSECURE, "").lower() in _TRUE,
         why_not=why,
     )
 
@@ -202,4 +239,6 @@ def _settings(found: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         profile=str(found.get("profile") or ""),
         profiles={str(name): without_login(str(url)) for name, url in named.items()},
         overriding=overriding(environ),
+        ssl_cert_file=str(found.get("ssl_cert_file") or ""),
+        insecure=bool(found.get("insecure")),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 from collections.abc import Mapping, Sequence
 
 from roost.environment.edit import CannotEditError, Place, edit_places
@@ -45,9 +46,10 @@ def _diff(file: EnvironmentFile, before: bytes, after: bytes) -> str:
         name = file.path.resolve().relative_to(file.repository.resolve()).as_posix()
     except ValueError:
         name = file.path.name
-    old, new = (text.decode("utf-8-sig").splitlines(keepends=True) for text in (before, after))
+    # Lines as git has them: they end with \n alone, and the mark of UTF-8 is part of the first.
+    old, new = (io.StringIO(text.decode(), newline="\n").readlines() for text in (before, after))
     lines = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}", n=_CONTEXT_LINES)
-    return "".join(map(_ended, lines)).rstrip("\n")
+    return "".join(map(_ended, lines)).removesuffix("\n")
 
 
 def _ended(line: str) -> str:

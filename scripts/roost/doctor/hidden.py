@@ -10,8 +10,8 @@ from roost.secret_text import HIDDEN, SecretText
 
 SHORTEST = 4
 """A shorter part occurs inside other words."""
-# A login in an address or in a header, whoever it belongs to.
-_LOGINS = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=\bBasic )\S+|(?<=\bBearer )\S+")
+# A login in an address or in a header, whoever it belongs to. A password may hold an @.
+_LOGINS = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=\bBasic )\S+|(?<=\bBearer )\S+")
 _PASSWORD = re.compile(r"[^:/]+://[^:/@]*:(?P<password>.*)@", re.DOTALL)
 
 

@@ -120,6 +120,11 @@ def ends_since_config(machine: Machine) -> Iterator[MachineEvent]:
     yield from waiting
 
 
+def config_time(machine: Machine) -> datetime | None:
+    """Return when a machine got its present config; None if its events do not tell."""
+    return next((time_of(event) for event in machine.events if event.type in NEW_CONFIG), None)
+
+
 def wakes_from_rest(machine: Machine) -> Iterator[float]:
     """Yield when a machine was started from a sleep, in seconds since the epoch, newest first.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,12 +11,12 @@ from http import HTTPStatus
 import httpx
 
 from roost.doctor.hidden import hider
-from roost.doctor.server_facts import ASLEEP, Answer, Log, ServerFacts
+from roost.doctor.server_facts import ASLEEP, Answer, Log, ServerFacts, config_time
 from roost.environment.load import EnvironmentFile
 from roost.environment.prefect_settings import locked_versions
 from roost.errors import PrivateNetworkError, RoostError, SmokeFailedError
 from roost.fly.logs import BELOW, WEB_API
-from roost.fly.models import Machine
+from roost.fly.models import LogEntry, Machine
 from roost.operations.context import Context
 from roost.operations.fly_target import LOCAL_TOKEN, Target, fly_token
 from roost.operations.images import registry_host
@@ -29,7 +29,7 @@ from roost.plan.live import Live, read_live
 from roost.plan.wakes import read_wakes, wakes_of
 from roost.prefect.gate_pages import ask_whole_report
 from roost.prefect.server import Server
-from roost.report.log_lines import log_line
+from roost.report.log_lines import is_since, log_line
 from roost.secret_text import SecretText
 
 MOST_PIECES = 5
@@ -72,7 +72,7 @@ async def read_server(
     # A failed wake changed the machines: what they say now is about this start.
     live = await read_live(target.fly, environment.app)
     machines = [await _with_events(target, environment.app, m) for m in our_machines_in(file, live)]
-    log = await _read_log(context, target, file)
+    log = await _read_log(context, target, file, machines)
     image = await _has_image(context, target, machines)
     return replace(facts, machines=tuple(machines), log=log, image=image)
 
@@ -141,8 +141,11 @@ def clock_of(answer: httpx.Response, now: datetime) -> float | None:
     return (at - now).total_seconds() if at.tzinfo else None
 
 
-async def _read_log(context: Context, target: Target, file: EnvironmentFile) -> Log:
-    """Return the newest lines of the log, without secrets, or why there are none."""
+async def _read_log(
+    context: Context, target: Target, file: EnvironmentFile, machines: Iterable[Machine]
+) -> Log:
+    """Return the newest lines about the machines' present config, without secrets, or why there are none."""
+    begins = {machine.id: config_time(machine) for machine in machines}
     base, token = _log_api(context, target)
     login = login_of(context, file, target.generates).value
     hide = hider([*given_values(context, file).found.values(), *([login] if login else [])])
@@ -152,13 +155,21 @@ async def _read_log(context: Context, target: Target, file: EnvironmentFile) -> 
         async with context.clients.logs(base, token) as client:
             for _ in range(MOST_PIECES):
                 piece = await client.read_logs(file.environment.app, following)
-                lines += [hide(log_line(entry)) for entry in piece.entries]
+                lines += [
+                    hide(log_line(entry)) for entry in piece.entries if _is_of_now(entry, begins)
+                ]
                 following = piece.following
                 if not piece.entries or not following:
                     break
     except RoostError as error:
         return Log((), error.what)
     return Log(tuple(lines[-MOST_LINES:]))
+
+
+def _is_of_now(entry: LogEntry, begins: Mapping[str, datetime | None]) -> bool:
+    """Return whether an entry is about a machine's present config; one of no known machine is."""
+    begin = begins.get(entry.instance)
+    return begin is None or is_since(entry, begin)
 
 
 def _log_api(context: Context, target: Target) -> tuple[str, SecretText]:

@@ -50,6 +50,11 @@ def _tried(code: int, fix: Fix, *ways: str) -> Cause:
     return _cause(fix, SENTENCES[code], re.escape(SENTENCES[code][:60]), *ways)
 
 
+_NO_LISTENER = "it does not listen on the port that Fly asks"
+# Anything may take too long; these words say that it was the database.
+_DATABASE = r"(database|postgres\w*|asyncpg|connection to server)\b"
+_TIMEOUT = r"(TimeoutError|connection timed out)"
+# They are the words of errors: a name alone also stands in lines that report progress.
 # asyncpg's and the system's words, as tests/e2e/test_doctor_server.py and the launcher's own tests
 # (tests/unit/deploy/test_postgres_faults.py) have them. The order counts: the first that fits is taken.
 CAUSES = (
@@ -120,21 +125,31 @@ CAUSES = (
     _cause(
         Fix.REDIS,
         "the Redis of redis.url_secret cannot be used",
-        r"\bthe Redis\b",
-        r"redis\.exceptions",
+        r"the address of the Redis cannot be read",
+        r"the Redis refuses the user",
+        r"the Redis does not answer",
+        r"the Redis is (a cluster|a read-only replica|\S+, and Prefect needs)",
+        r"redis\.exceptions\.\w+Error",
     ),
     _cause(
         Fix.PORT,
-        "it does not listen on the port that Fly asks",
+        _NO_LISTENER,
         r"it cannot listen on its port",
         r"Address already in use",
-        r"instance refused connection",
-        r"is your app listening on",
     ),
     _tried(
-        25, Fix.ADDRESS, r"ConnectionRefusedError", r"Connect call failed", r"Connection refused"
+        25,
+        Fix.ADDRESS,
+        r"ConnectionRefusedError",
+        r"Connect call failed",
+        r"connection to server .*Connection refused",
     ),
-    _tried(26, Fix.ADDRESS, r"TimeoutError", r"connection timed out"),
+    _tried(
+        26,
+        Fix.ADDRESS,
+        rf"{_DATABASE}.*{_TIMEOUT}",
+        rf"{_TIMEOUT}.*{_DATABASE}",
+    ),
     _cause(
         Fix.IMAGE,
         "the image cannot be pulled",
@@ -145,9 +160,15 @@ CAUSES = (
     _cause(
         Fix.MIGRATION,
         "a migration of the database failed",
-        r"alembic",
+        r"\balembic\.util\.",
+        r"\balembic[\w.]*Error\b",
+        r"\balembic[^,;]* failed",
         r"migrations? failed",
     ),
+)
+# Fly's proxy says this of every server that does not listen, whatever ended it: it tells if nothing else does.
+_BY_PROXY = _cause(
+    Fix.PORT, _NO_LISTENER, r"instance refused connection", r"is your app listening on"
 )
 
 
@@ -165,10 +186,12 @@ def find_cause(texts: Iterable[str]) -> Found | None:
     Args:
         texts: what was said, the most telling first: why it exited, its last error, the newest log line.
     """
-    for text in texts:
-        for cause in CAUSES:
-            if cause.pattern.search(text):
-                return Found(cause, text)
+    said = tuple(texts)
+    for causes in (CAUSES, (_BY_PROXY,)):
+        for text in said:
+            for cause in causes:
+                if cause.pattern.search(text):
+                    return Found(cause, text)
     return None
 
 

@@ -57,7 +57,7 @@ def _walk(text: str, path: Sequence[str]) -> tuple[list[Pair], list[yaml.Mapping
 
 def _span(text: str, mapping: yaml.MappingNode, pair: Pair) -> tuple[int, int]:
     """Return what to cut: whole lines of a block, or a pair of braces with its comma."""
-    start, end = int(pair[0].start_mark.index), int(pair[1].end_mark.index)
+    start, end = int(pair[0].start_mark.index), _end_of(pair[1])
     if not mapping.flow_style:
         begin = text.rfind("\n", 0, start) + 1
         rest = _REST.match(text, end)
@@ -72,6 +72,14 @@ def _span(text: str, mapping: yaml.MappingNode, pair: Pair) -> tuple[int, int]:
     if place:
         return int(mapping.value[place - 1][1].end_mark.index), end
     return start, end
+
+
+def _end_of(node: yaml.Node) -> int:
+    """Return where the text of a value ends; a block's own end is the next key, past others' comments."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end_of(last[1] if isinstance(last, tuple) else last)
+    return int(node.end_mark.index)
 
 
 def _check_meaning(before: bytes, after: bytes, path: Sequence[str]) -> None:

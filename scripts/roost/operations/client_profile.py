@@ -17,8 +17,11 @@ from subprocess import PIPE, CompletedProcess
 
 import anyio
 
+from roost.environment.load import load_files
+from roost.environment.model import AUTH_SECRET
 from roost.errors import ClientError, MissingClientError
 from roost.errors.command import Command
+from roost.operations.context import Context
 from roost.secret_text import SecretText
 
 LIMIT_S = 120
@@ -26,10 +29,23 @@ LIMIT_S = 120
 OVERRIDES = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "PREFECT_PROFILE")
 """Variables that win over a profile (https://docs.prefect.io/v3/concepts/settings-and-profiles)."""
 
+NOT_FROM_HERE = """
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+"""
+"""What a program of `python -c` begins with: the folder that a person is in holds files of others, and a
+`json.py` there would be run instead of Python's own."""
+
+# What Prefect's client never needs. Its proxies and its own four variables stay.
+_CREDENTIALS = ("ACTIONS_", "FLY_", "GH_", "GITHUB_", "ROOST_", "SOPS_")
+_PROXY = "_PROXY"
+
 # Prefect 3 from 3.1 on has all that is imported here. The proof comes before the file is touched: a
 # profile that does not work is worth less than the one that it would replace.
-PROGRAM = """
-import json, os, sys
+PROGRAM = (
+    NOT_FROM_HERE
+    + """
+import json, os
 os.umask(0o077)  # the file holds the login
 request = json.load(sys.stdin)
 
@@ -72,6 +88,7 @@ if os.path.exists(path):
 save_profiles(profiles)
 end(client=prefect.__version__, server=server, before=before, path=str(path))
 """
+)
 
 
 @dataclass(frozen=True)
@@ -123,13 +140,34 @@ def overriding(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in OVERRIDES if environ.get(name))
 
 
+def persons_variables(context: Context) -> dict[str, str]:
+    """Return the variables for a person's own Prefect: without Roost's tokens and the declared secrets.
+
+    Args:
+        context: the variables of this process, and the environment files, whose secrets are left out.
+    """
+    folder = context.environments
+    loaded = load_files([folder] if folder.is_dir() else [])
+    secrets = {AUTH_SECRET}
+    for file in loaded.files:
+        for _, secret in file.environment.all_secrets:
+            secrets |= {secret.name, secret.source.env}
+    return {
+        name: value
+        for name, value in context.environ.items()
+        if name in OVERRIDES
+        or name.upper().endswith(_PROXY)
+        or not (name in secrets or name.startswith(_CREDENTIALS))
+    }
+
+
 async def write_profile(
     environ: Mapping[str, str], name: str, url: str, auth: SecretText | None
 ) -> Connected:
     """Prove a server with the person's own client, then write the profile and make it the active one.
 
     Args:
-        environ: the person's, which names their Prefect's home.
+        environ: of `persons_variables`; it names their Prefect's home.
         name: of the profile; other settings of one that exists are kept.
         url: of the server, without `/api`.
         auth: the login; None where the server asks for none.

@@ -89,6 +89,33 @@ def test_what_this_shell_sets_does_not_reach_the_proof_and_is_named(roost, clien
     assert "unset PREFECT_API_URL" in said.out
 
 
+def test_no_token_and_no_secret_reaches_the_persons_python(roost, client, monkeypatch):
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp_1")
+    monkeypatch.setenv("SOPS_AGE_KEY", "AGE-SECRET-KEY-1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+
+    assert roost("connect", "staging").code == 0
+
+    left_out = {"FLY_API_TOKEN", "GITHUB_TOKEN", "SOPS_AGE_KEY", AUTH_SECRET}
+    assert not left_out & client.call["environ"].keys()
+    assert client.call["environ"]["HTTPS_PROXY"] == "http://proxy:3128"
+
+
+@pytest.mark.parametrize("command", [("connect", "staging"), ("doctor", "--client")])
+def test_no_file_of_the_current_folder_is_run(roost, client, monkeypatch, tmp_path, command):
+    ours = tmp_path / "cwd"
+    ours.mkdir()
+    for name in ("json", "os", "prefect"):
+        (ours / f"{name}.py").write_text(f"open('{tmp_path}/run', 'w')\n")
+    (client.folder / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    monkeypatch.chdir(ours)
+
+    said = roost(*command)
+
+    assert not (tmp_path / "run").exists()
+    assert "Prefect" in said.out + said.err
+
+
 def test_another_name_for_the_profile(roost, client):
     assert roost("connect", "staging", "--profile", "team").code == 0
 

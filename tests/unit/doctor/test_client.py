@@ -10,18 +10,29 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
+import anyio
 import pytest
 
 from helpers.fake_prefect import LOGIN
 from helpers.raw_server import raw_server
+from roost.doctor.client_address import same_place
 from roost.doctor.client_facts import LoggedIn, Reached, Server, Settings, Step
-from roost.doctor.client_findings import login_findings, reach_findings, same_place, url_fault
+from roost.doctor.client_findings import (
+    login_findings,
+    reach_findings,
+    settings_findings,
+    url_fault,
+)
+from roost.doctor.client_probe import reach
 from roost.doctor.client_settings import without_login
 from roost.prefect.transport import prefect_client
 
 SERVER = Server("https://acme-prefect.fly.dev/api", "staging")
-GOOD = Settings("3.9.1", SERVER.url, has_login=True, profile="acme")
+GOOD = Settings("3.9.1", SERVER.url, has_login=True, profile="acme", profiles={"acme": SERVER.url})
 # A Prefect that waits, as the program does that it is handed, and has the settings in `answer`.
 PYTHON = """#!{python}
 import pathlib, sys
@@ -50,7 +61,8 @@ class Person:
 
     def has(self, url="", login=LOGGED_IN, **settings):
         """Set what counts for it, and what its call returns."""
-        known = {"prefect": "3.9.1", "url": url, "profile": "acme", "profiles": {}}
+        profiles = {"acme": url} if url else {}
+        known = {"prefect": "3.9.1", "url": url, "profile": "acme", "profiles": profiles}
         found = {**known, "has_login": True, "has_key": False, **settings}
         (self.folder / "answer").write_text(json.dumps(found))
         (self.folder / "login").write_text(json.dumps(login))
@@ -65,6 +77,9 @@ class Person:
 def person(tmp_path, monkeypatch, roost, clients):  # noqa: ARG001 - `roost` clears the variables first
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.delenv("FLY_API_TOKEN")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
     clients.use(prefect=prefect_client)
     return Person(tmp_path / "bin")
 
@@ -140,16 +155,109 @@ def test_a_port_without_tls_and_a_certificate_that_nobody_signed_are_told_apart(
     assert "PREFECT_API_SSL_CERT_FILE" in said.out
 
 
+def test_the_certificates_that_prefect_trusts_are_trusted(roost, person, tmp_path):
+    file = self_signed(tmp_path)
+    for trust in ({"ssl_cert_file": str(file)}, {"insecure": True}):
+        with tls_server(file, reply(200, b"true")) as url:
+            person.has(f"{url}/api", **trust)
+            said = roost("doctor", "--client")
+        assert (said.code, wrong(said)) == (0, []), trust
+        (tmp_path / "bin" / "asked").unlink()
+
+    person.has("https://127.0.0.1:9/api", ssl_cert_file=str(tmp_path / "none.pem"))
+    said = roost("doctor", "--client")
+    assert "names a file that cannot be read" in " ".join(said.out.split())
+    assert "none.pem" in said.out
+
+
+def test_without_a_prefect_the_variables_name_the_certificates(
+    roost, person, monkeypatch, tmp_path
+):
+    file = self_signed(tmp_path)
+    (person.folder / "prefect").unlink()
+    monkeypatch.setenv("PREFECT_API_SSL_CERT_FILE", str(file))
+    with tls_server(file, reply(200, b'"3.9.1"'), 2) as url:
+        monkeypatch.setenv("PREFECT_API_URL", f"{url}/api")
+        said = roost("doctor", "--client")
+
+    assert "is not a Prefect server" in said.out
+
+
+def test_a_server_behind_a_proxy_is_reached_through_it(roost, person, monkeypatch):
+    person.has("http://prefect.test.invalid/api")
+    with raw_server(reply(200, b"true")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.removeprefix("http://"))
+        said = roost("doctor", "--client")
+        assert (said.code, wrong(said)) == (0, [])
+        assert proxy.connections == 2
+        monkeypatch.setenv("NO_PROXY", "test.invalid")
+        assert "prefect.test.invalid is not found" in roost("doctor", "--client").out
+        assert proxy.connections == 2
+
+
+def test_a_proxy_that_lets_nobody_through_is_named_without_its_login(roost, person, monkeypatch):
+    person.has("https://prefect.test.invalid/api")
+    with raw_server(reply(403)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{LOGIN}@"))
+        said = roost("doctor", "--client")
+    assert "the proxy of this computer does not let" in said.out
+    assert LOGIN.partition(":")[2] not in said.out + said.err
+
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    said = roost("doctor", "--client")
+    assert said.code == 2
+    assert "Roost cannot use a proxy of this kind" in said.out
+
+
+def test_a_database_that_answers_late_is_no_clock_that_is_wrong():
+    started = datetime.now(UTC).replace(microsecond=0)
+    asked = []
+
+    def answer(connection):
+        asked.append(connection)
+        date = format_datetime(started, usegmt=True).encode()
+        reply(200, b"true", b"Date: " + date)(connection)
+
+    def now():
+        """Return a clock that has moved by a minute once /ready was asked."""
+        return started + timedelta(minutes=len(asked) - 1)
+
+    with raw_server(answer) as server:
+        reached = anyio.run(reach, Settings("3.9.1", f"{server.url}/api"), now)
+
+    assert (len(asked), reached.ready, reached.clock_s) == (2, 200, 0)
+
+
 @contextmanager
-def accepting(serve):
-    """Accept one connection, without waiting for a request of HTTP."""
+def tls_server(file, script, times=3):
+    """Answer over TLS with a certificate: the port by itself, /health, /ready, and more if asked to."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+
+    def serve(connection):
+        with context.wrap_socket(connection, server_side=True) as stream:
+            received = b""
+            while b"\r\n\r\n" not in received:
+                if not (more := stream.recv(65536)):
+                    return
+                received += more
+            script(stream)
+
+    with accepting(serve, times) as url:
+        yield url
+
+
+@contextmanager
+def accepting(serve, times=1):
+    """Accept so many connections, without waiting for a request of HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept():
-            with suppress(OSError):  # the client may be gone
-                connection, _ = listener.accept()
-                with connection:
-                    serve(connection)
+            for _ in range(times):
+                with suppress(OSError):  # the client may be gone
+                    connection, _ = listener.accept()
+                    with connection:
+                        serve(connection)
 
         thread = threading.Thread(target=accept)
         thread.start()
@@ -239,6 +347,16 @@ def test_options_that_do_not_go_together_are_refused(roost, fly, options, told):
     [
         (Settings("3.9.1"), SERVER, "PREFECT_API_URL is not set", "roost connect staging"),
         (Settings("3.9.1", "acme/api"), SERVER, "is no address", "roost connect staging"),
+        (Settings("3.9.1", "http://[::1/api"), SERVER, "is no address", "roost connect staging"),
+        (Settings("3.9.1", "http://h:abc/api"), SERVER, "is no address", "roost connect staging"),
+        (
+            Settings(
+                "3.9.1", "https://other.fly.dev/api", profile="acme", profiles={"acme": SERVER.url}
+            ),
+            SERVER,
+            "a file of this folder wins over every profile",
+            "[]",
+        ),
         (
             Settings("3.9.1", "https://acme-prefect.fly.dev"),
             Server(),
@@ -267,9 +385,57 @@ def test_what_the_settings_say_by_themselves(settings, server, told, command):
     assert command in str(fault.document()["commands"])
 
 
+def test_the_source_of_an_address_is_the_file_where_the_profile_has_another():
+    there = replace(GOOD, url="http://x.example/api")
+    for settings, source in (
+        (GOOD, "(profile acme)"),
+        (there, "(from .env, prefect.toml or pyproject.toml)"),
+        (replace(there, profile="local", profiles={}), "(profile local)"),
+        (replace(there, overriding=("PREFECT_API_URL",)), "PREFECT_API_URL of this shell"),
+    ):
+        [check] = settings_findings(settings, Server())
+        assert source in check.what
+
+
+@pytest.mark.parametrize(
+    ("state", "sleeps"),
+    [("stopped, suspended", True), ("suspended", True), ("started, suspended", False), ("", False)],
+)
+def test_a_server_sleeps_if_each_of_its_machines_does(state, sleeps):
+    assert Server(state=state).sleeps is sleeps
+
+
+def test_without_a_local_fly_there_is_no_server_to_compare_with(roost, person):
+    person.has("http://127.0.0.1:9/api")
+
+    said = roost("doctor", "staging", "--client", "--local")
+
+    assert said.code == 3
+    assert "The local Fly does not run." in said.err
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "told"),
+    [
+        ("http://h/api", "https://h/api/health", "wants https"),
+        ("https://h/api", "https://login.example/in?token=abc", "redirects to login.example"),
+        ("http://h/api", "http://[::1", "redirects to another path"),
+        ("http://h/api", "/login?token=abc", "redirects to another path"),
+    ],
+)
+def test_a_redirect_is_told_without_its_query(url, location, told):
+    reached = Reached(Step.ANSWERED, status=302, location=location)
+
+    [check] = reach_findings(Settings("3.9.1", url), Server(), reached)
+
+    assert told in check.what
+    assert "abc" not in str(check.document())
+
+
 def test_addresses_of_one_server_are_one():
     assert url_fault(GOOD, SERVER) is None
     assert same_place("http://acme.localhost:8080/api", "http://127.0.0.1:8080/api")
+    assert not same_place("http://[::1/api", "http://[::1/api")
     assert not same_place("http://127.0.0.1:8081/api", "http://127.0.0.1:8080/api")
 
 
@@ -306,6 +472,12 @@ def test_a_call_that_got_no_answer_leads_to_the_server():
     ("url", "shown"),
     [
         ("https://a:b@h/api", "https://h/api"),
+        ("https://admin:p@ss@host/api", "https://host/api"),
+        ("https://admin:hun/ter2@host/api", "https://host/api"),
+        ("https://[admin:hunter2@host/api", "https://host/api"),
+        ("admin:hunter2@host/api", "host/api"),
+        ("https:/admin:hunter2@host/api", "host/api"),
+        ("admin:hunter2@host://x", "host://x"),
         ("https://h:1/a@b", "https://h:1/a@b"),
         ("", ""),
         ("h", "h"),

@@ -89,6 +89,57 @@ def test_the_cause_is_named_by_what_the_server_said(words, cause):
     assert cause in found.cause.what
 
 
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        (
+            (
+                "Running migrations with alembic",
+                "InvalidPasswordError: password authentication failed",
+                "[PC01] instance refused connection. is your app listening on 0.0.0.0:4200?",
+            ),
+            SENTENCES[21],
+        ),
+        (
+            (
+                "alembic.util.exc.CommandError: Can't locate revision identified by '9ab'",
+                "[PC01] instance refused connection",
+                "[PC01] instance refused connection",
+            ),
+            "a newer Prefect",
+        ),
+        (("alembic.util.exc.CommandError: Multiple heads", "exited"), "a migration"),
+        (("asyncpg: connect: TimeoutError", "TimeoutError"), SENTENCES[26]),
+        (("starting", "[PC01] instance refused connection"), "does not listen"),
+        (
+            ("roost: the Redis does not answer yet (ConnectionError)", "OSError: No space left on device"),
+            "the volume is full",
+        ),
+    ],
+)  # fmt: skip
+def test_the_cause_is_found_among_the_lines_that_follow_it(lines, cause):
+    found = find_cause(reversed(lines))
+
+    assert found is not None
+    assert cause in found.cause.what
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Running migrations with alembic",
+        "INFO [alembic.runtime.migration] Running upgrade a -> b, Add state that failed",
+        "Configuring the Redis broker",
+        "roost: the Redis removes any key when its memory is full (allkeys-lru)",
+        "TimeoutError",
+        "httpx.ReadTimeout: webhook: TimeoutError",
+        "GET https://hooks.example: Connection refused",
+    ],
+)
+def test_a_line_without_an_error_of_the_start_is_no_cause(line):
+    assert find_cause([line]) is None
+
+
 def test_every_fault_that_a_trial_knows_is_recognized_by_its_sentence():
     vague = {20, 40, 41}
     unknown = [
@@ -375,6 +426,18 @@ def test_no_secret_and_no_login_stays_in_a_line_of_the_log():
     said = hide("p@ss p%40ss hunter2 https://bob:other@h Basic YWRhOg== and u at h")
 
     assert said == "[hidden] [hidden] [hidden] https://[hidden]@h Basic [hidden] and u at h"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("postgresql://u:p@ss@db/x", "postgresql://[hidden]@db/x"),
+        ("at https://a:b@h and redis://:c@d@e:1/0", "at https://[hidden]@h and redis://[hidden]@e:1/0"),
+        ("mail to ops@example.com", "mail to ops@example.com"),
+    ],
+)  # fmt: skip
+def test_a_login_of_anybody_is_hidden_up_to_its_host(line, shown):
+    assert hider([])(line) == shown
 
 
 @pytest.mark.parametrize("found", [None, {}, "x", [1], [{"at": "x"}], [{"at": 1e300}], [{}]])

@@ -31,6 +31,26 @@ PATH = ("prefect", "settings", "B")
             "prefect:\n  settings:\n    B: |\n      two\n      lines\n    C: 3\n",
             "prefect:\n  settings:\n    C: 3\n",
         ),
+        (
+            "prefect:\n  v: 1\n  settings:\n    B: 2 # gone\n\n  # of w\n  w: 2\n",
+            "prefect:\n  v: 1\n\n  # of w\n  w: 2\n",
+        ),
+        (
+            "prefect:\n  v: 1\n  settings:\n    B: 2\n# of app\napp: x\n",
+            "prefect:\n  v: 1\n# of app\napp: x\n",
+        ),
+        (
+            "prefect:\n  settings:\n    A: 1\n    B:\n      - x: 1\n        y:\n          - 2\n    # of C\n    C: 3\n",
+            "prefect:\n  settings:\n    A: 1\n    # of C\n    C: 3\n",
+        ),
+        (
+            "prefect:\n  settings:\n    B: |\n      two\n\n    # of C\n    C: 3\n",
+            "prefect:\n  settings:\n    # of C\n    C: 3\n",
+        ),
+        (
+            "prefect:\n  settings:\n    B:\n    # of C\n    C: 3\n",
+            "prefect:\n  settings:\n    # of C\n    C: 3\n",
+        ),
         ("\ufeffprefect: {settings: {A: 1, B: 2}}\n", "\ufeffprefect: {settings: {A: 1}}\n"),
     ],
 )
