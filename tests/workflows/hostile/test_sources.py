@@ -104,7 +104,10 @@ def test_an_environment_called_like_the_one_of_every_branch_is_deployed_by_nobod
     assert runs["plan"].jobs["validate"] == "failure"
     assert list(world.github.comments(number)) == []
     run = world.happens(world.merge(number))["deploy"]
-    assert set(run.jobs) == {"changed", "notify"}  # the latter tells people, and holds no token of Fly
+    assert set(run.jobs) == {
+        "changed",
+        "notify",
+    }  # the latter tells people, and holds no token of Fly
     assert not run.good
     assert not world.press("deploy", environment="plan").good
     assert world.machines("plan") == []
