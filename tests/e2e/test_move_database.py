@@ -247,7 +247,7 @@ def test_a_used_server_moves_from_postgres_to_a_volume_with_every_row_and_goes_o
         moved = site.roost.run(*MIGRATE_BACK)
         until(lambda: len(writer.acknowledged) > 5)
 
-    assert f"roost migrate {NAME} --to sqlite" in planned.stdout
+    assert f"roost migrate {NAME} --local --to sqlite" in planned.stdout
     after = answers(site)
     for path, entries in before.items():
         known = {key(entry) for entry in entries}
