@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,19 @@ def few_checks(*, login: bool, stock: bool) -> tuple[Check, ...]:
     return tuple(each for each in select_checks(login=login, stock=stock) if each.name in DECIDING)
 
 
+def run_to_its_end(run: Run, work: Callable[..., Awaitable[None]], *args: Any) -> None:
+    """Do some work; its failure is in the run's `error`, and one that is killed has none."""
+    with stamina.set_testing(True, attempts=3, cap=True):
+        try:
+            virtual_time.run(work, *args)
+        except RoostError as error:
+            run.error = error
+        except KilledError:  # nobody is left to be told
+            pass
+        except BaseExceptionGroup as group:
+            only_kills(group)
+
+
 @dataclass
 class World:
     """A Fly, the server on its machines, and the applies to it.
@@ -112,15 +125,7 @@ class World:
         run = Run()
         self.fly.asked.clear()
         self.prefect.asked.clear()
-        with stamina.set_testing(True, attempts=3, cap=True):
-            try:
-                virtual_time.run(self._apply, run, desired, trouble, between, to, by_hand)
-            except RoostError as error:
-                run.error = error
-            except KilledError:  # nobody is left to be told
-                pass
-            except BaseExceptionGroup as group:
-                only_kills(group)
+        run_to_its_end(run, self._apply, run, desired, trouble, between, to, by_hand)
         return run
 
     def roll_back(self, desired: Desired, to: int | None = None) -> Run:

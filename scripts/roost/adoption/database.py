@@ -22,8 +22,10 @@ _FILE = "prefect.db"
 _URL_NAMES = (URL, "PREFECT_API_DATABASE_CONNECTION_URL")
 _OTHER_URL = "DATABASE_URL"
 _HOME_NAME = "PREFECT_HOME"
-_HOME = "/root/.prefect"
+_HOME = "~/.prefect"
 """Where Prefect's own image keeps its files without PREFECT_HOME."""
+USER_HOME = "/root"
+"""The home folder of the user that images run as on Fly, which is root."""
 _SQLITE = re.compile(r"sqlite(?:\+aiosqlite)?:///(?P<path>/[^?]*)")
 _VOLUME_NAME = re.compile(r"[a-z0-9_]{1,30}", re.ASCII)
 
@@ -95,7 +97,7 @@ def _database_file(app: str, image: str, env: Mapping[str, str]) -> str:
         NotImportableError: neither the variables nor the image's name say where it is.
     """
     home = str(env.get(_HOME_NAME) or (_HOME if is_stock_image(image) else ""))
-    home = re.sub("^~(?=/|$)", "/root", home)
+    home = re.sub("^~(?=/|$)", USER_HOME, home)
     given = next((url for name in _URL_NAMES if (url := str(env.get(name, "")))), "")
     url = given or f"sqlite:///${_HOME_NAME}/{_FILE}"
     # Without a folder the address stays relative, and does not match.

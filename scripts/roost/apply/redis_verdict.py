@@ -6,17 +6,16 @@ So a computer outside of the private network can deploy it. That servers reach i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from roost.apply.machine_checks import check_passing
-from roost.apply.verdict import TIMEOUT_S, GateResult, Proof, result_with_advice
+from roost.apply.verdict import LOOK_AT_APP_LOG, GateResult, Proof
 from roost.fly.models import Machine
-from roost.prefect.probe import Check, Server
+from roost.prefect.probe import Check
 
 TAKES_WRITES, LIMIT_S = "takes writes", 120.0
 """Fly's first check comes after its interval, and Redis reads its file before."""
-LOOK = "Look at the log of its app."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +34,13 @@ class RedisProof(Proof):
         before: tuple[Machine, ...],
     ) -> GateResult:
         """Run the gate; see `Proof.run_gate`."""
-        url = await self.find_url()
-        self.on_url(url)
         checks = tuple(
             Check(
                 TAKES_WRITES,
                 LIMIT_S,
                 partial(check_passing, self.fly, self.app, machine, config),
-                LOOK,
+                LOOK_AT_APP_LOG,
             )
             for machine, config in machines.items()
         )
-        async with self.open_server(url, TIMEOUT_S) as http:
-            gate = self.gate(machines, Server(http), checks, before)
-            found = await replace(gate, started_after=TAKES_WRITES).run(self.on_check)
-        return result_with_advice(found)
+        return await self.run_at_fly(machines, before, checks)

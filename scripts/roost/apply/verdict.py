@@ -14,6 +14,7 @@ from roost.prefect.transport import OpenServer, prefect_client
 from roost.secret_text import SecretText
 
 TIMEOUT_S = 90.0
+LOOK_AT_APP_LOG = "Look at the log of its app."
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,20 @@ class Proof:
         self.on_url(url)
         checks = self.checks_for(login=self.auth is not None, stock=self.stock)
         return await self.run_checks(url, machines, version, before, checks)
+
+    async def run_at_fly(
+        self, machines: Mapping[str, str], before: tuple[Machine, ...], checks: tuple[Check, ...]
+    ) -> GateResult:
+        """Run checks that ask Fly's API alone, and nothing at the address, which is only shown.
+
+        So a computer outside of the private network can prove what only that network reaches.
+        """
+        url = await self.find_url()
+        self.on_url(url)
+        async with self.open_server(url, TIMEOUT_S) as http:
+            gate = self.gate(machines, Server(http), checks, before)
+            found = await replace(gate, started_after=checks[-1].name).run(self.on_check)
+        return result_with_advice(found)
 
     async def run_checks(  # noqa: PLR0913, PLR0917 - those of `run_gate`, and which checks, and where
         self,

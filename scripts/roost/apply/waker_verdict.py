@@ -6,12 +6,12 @@ So a computer outside of the private network can deploy it, and no Prefect serve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
 
-from roost.apply.verdict import TIMEOUT_S, GateResult, Proof, result_with_advice
+from roost.apply.verdict import LOOK_AT_APP_LOG, GateResult, Proof
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.plan.waker_proof import proof_of_start
@@ -32,18 +32,10 @@ class WakerProof(Proof):
         before: tuple[Machine, ...],
     ) -> GateResult:
         """Run the gate; see `Proof.run_gate`."""
-        url = await self.find_url()
-        self.on_url(url)
-        check = Check(
-            WOKE_ITSELF,
-            LIMIT_S,
-            partial(_check_proof, self.fly, self.app, machines),
-            "Look at the log of its app.",
+        proof = partial(_check_proof, self.fly, self.app, machines)
+        return await self.run_at_fly(
+            machines, before, (Check(WOKE_ITSELF, LIMIT_S, proof, LOOK_AT_APP_LOG),)
         )
-        async with self.open_server(url, TIMEOUT_S) as http:
-            gate = self.gate(machines, Server(http), (check,), before)
-            found = await replace(gate, started_after=WOKE_ITSELF).run(self.on_check)
-        return result_with_advice(found)
 
 
 async def _check_proof(

@@ -21,6 +21,7 @@ from helpers.made_by_flyctl import (
     machine,
 )
 from roost.adoption.choose import choose
+from roost.adoption.database import USER_HOME
 from roost.adoption.imported import image_of, imported, version_of
 from roost.adoption.written import written
 from roost.environment.files import EnvironmentFile
@@ -270,7 +271,7 @@ REFUSED = {
     ),
     "the image's own folder beside the volume": (
         app(server(env={})),
-        "The database /root/.prefect/prefect.db is not on the volume (/data).",
+        f"The database {USER_HOME}/.prefect/prefect.db is not on the volume (/data).",
     ),
     "an address of SQLite that is relative": (
         app(server(env={"PREFECT_HOME": "/data", SQLITE_URL: "sqlite+aiosqlite:///prefect.db"})),

@@ -5,37 +5,26 @@ from __future__ import annotations
 import copy
 from itertools import count
 
-import anyio
-import httpx
 import pytest
-import stamina
 
-from helpers import virtual_time
-from helpers.applying import EveryName, Run, only_kills
+from helpers.applying import Run
 from helpers.environments import POSTGRES
-from helpers.fake_prefect import say
 from helpers.fly_trouble import (
-    KilledError,
     TroubledFly,
     is_followed_by_a_kill,
     is_forestalled_by_a_kill,
     loses_the_answer,
 )
 from helpers.histories import desired_of
-from helpers.releasing import GIT, NOW, World
+from helpers.restoring import DataWorld, look, run_restorer, serving, troubled_runs
 from roost.apply import restore_replacement
 from roost.apply.move_to_volume import VolumeMover
-from roost.apply.snapshots import Snapshots
-from roost.apply.work import Work, lease_holder
-from roost.errors import DatabaseMoveError, NotRolledBackError, RoostError, UnappliableError
-from roost.fly.client import FlyClient
+from roost.errors import DatabaseMoveError, NotRolledBackError, UnappliableError
 from roost.plan.backups import retained_volumes
 from roost.plan.database_move import is_copier
 from roost.plan.desired import named_database
 from roost.plan.diff import diff
-from roost.plan.live import read_live
 from roost.plan.restore import JOURNAL_KEY
-from roost.secret_text import SecretText
 
 THERE, BACK = desired_of(POSTGRES), desired_of()
 MIN_CALLS = 12
@@ -45,30 +34,10 @@ KILLS = (is_followed_by_a_kill, is_forestalled_by_a_kill)
 @pytest.fixture
 def world():
     """A server on PostgreSQL, whose file asks for a volume now."""
-    found = World()
+    found = DataWorld()
     assert found.apply(THERE).error is None
-    found.spoilt, found.let_in = set(), []
-    found.serve = serving(found)
+    found.serve = serving(found, database, lambda machine: not is_copier(machine["config"]))
     return found
-
-
-def serving(world):
-    """Answer as the proxy does: one machine, that is not cordoned, serves the database of its config."""
-
-    async def serve(request):
-        open_ = [m for m in world.fly.machines.values() if not m.get("cordoned")]
-        assert len([m for m in open_ if m["state"] == "started"]) <= 1, "two serve"
-        if not open_ or is_copier(open_[0]["config"]):
-            return say(503)
-        machine = next((m for m in open_ if m["state"] == "started"), open_[0])
-        machine["state"] = "started"
-        if request.url.path == "/roost/open":
-            world.let_in.append(database(machine))
-        spoilt = database(machine) in world.spoilt
-        world.prefect.broken = {("GET", "/"): say(404)} if spoilt else {}
-        return await world.prefect(request)
-
-    return serve
 
 
 def database(machine):
@@ -78,32 +47,7 @@ def database(machine):
 
 def run_move(world, do, desired=BACK, trouble=None):
     """Have a mover do something; what ends it is in the run's `error`."""
-    run = Run()
-    world.fly.asked.clear()
-
-    async def work():
-        transport = httpx.MockTransport(trouble.answer if trouble else world.fly)
-        with anyio.CancelScope() as scope:
-            if trouble:
-                trouble.scope = scope
-            async with (
-                FlyClient("http://fly.test", SecretText("t"), transport=transport) as client,
-                lease_holder(client, BACK.app, run.notices.append, "roost migrate") as held,
-            ):
-                working = Work(client, held, EveryName(), run.notices.append)
-                snapshots = Snapshots(world.proof(client), run.notices.append)
-                await do(VolumeMover(working, snapshots, desired, GIT, lambda: NOW))
-
-    with stamina.set_testing(True, attempts=3, cap=True):
-        try:
-            virtual_time.run(work)
-        except RoostError as error:
-            run.error = error
-        except KilledError:  # nobody is left to be told
-            pass
-        except BaseExceptionGroup as group:
-            only_kills(group)
-    return run
+    return run_restorer(world, VolumeMover, do, desired, trouble)
 
 
 def moving(mover):
@@ -122,7 +66,7 @@ def assert_sound(world, desired):
     assert not machine.get("cordoned")
     assert not is_copier(machine["config"])
     assert JOURNAL_KEY not in machine["config"]["metadata"]
-    live = look(world)
+    live = look(world, BACK.app)
     assert set(world.fly.volumes) <= {
         live.machines[0].mounted_volume,
         *retained_volumes(live.machines),
@@ -131,29 +75,11 @@ def assert_sound(world, desired):
     assert (plan.steps, plan.refusals) == ((), ())
 
 
-def look(world):
-    """Return what Fly has now."""
-
-    async def read():
-        transport = httpx.MockTransport(world.fly)
-        async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
-            return await read_live(client, BACK.app)
-
-    return virtual_time.run(read)
-
-
-def troubled_runs(world, trouble):
+def troubled_moves(world, trouble):
     """Move once for each call that can go wrong, each time from the same start."""
-    start = copy.deepcopy(world.fly)
-    for nth in count(1):
-        world.fly = copy.deepcopy(start)
-        troubled = TroubledFly(world.fly, trouble, nth)
-        run = run_move(world, moving, trouble=troubled)
-        if not troubled.happened:
-            break
-        world.fly.leave_leases()
-        yield nth, run
-    assert nth > MIN_CALLS, "the trouble met few calls, or none"
+    return troubled_runs(
+        world, trouble, lambda fly: run_move(world, moving, trouble=fly), MIN_CALLS
+    )
 
 
 def test_a_new_machine_copies_while_the_old_one_is_stopped_and_then_serves_its_volume(world):
@@ -226,7 +152,7 @@ def test_several_machines_are_refused_before_anything_is_changed(world):
 
 def has_ended(world):
     """Return whether the server is on its volume, and nothing of the move is left to do."""
-    live = look(world)
+    live = look(world, BACK.app)
     journals = [m for m in live.machines if JOURNAL_KEY in m.metadata]
     return not journals and [database(m) for m in world.fly.machines.values()] == ["sqlite"]
 
@@ -234,7 +160,7 @@ def has_ended(world):
 @pytest.mark.parametrize("ending", [moving, settling])
 @pytest.mark.parametrize("trouble", KILLS, ids=lambda trouble: trouble.__name__)
 def test_after_a_kill_at_any_call_the_next_command_ends_the_move(world, trouble, ending):
-    for nth, _ in troubled_runs(world, trouble):
+    for nth, _ in troubled_moves(world, trouble):
         if not has_ended(world):
             run = run_move(world, ending)
             assert run.error is None, (nth, run.error)
@@ -245,7 +171,7 @@ def test_after_a_kill_at_any_call_the_next_command_ends_the_move(world, trouble,
 
 def test_after_a_lost_answer_at_any_call_one_machine_serves_and_the_move_can_be_repeated(world):
     """Where it was undone, the next command says so once more at most; then the data moves."""
-    for nth, _ in troubled_runs(world, loses_the_answer):
+    for nth, _ in troubled_moves(world, loses_the_answer):
         for _again in range(3):
             if has_ended(world):
                 break
@@ -257,7 +183,7 @@ def test_after_a_lost_answer_at_any_call_one_machine_serves_and_the_move_can_be_
 
 def test_a_move_that_was_killed_goes_back_where_the_file_asks_for_postgres_again(world):
     seen = set()
-    for nth, _ in troubled_runs(world, is_followed_by_a_kill):
+    for nth, _ in troubled_moves(world, is_followed_by_a_kill):
         admitted, served = "sqlite" in world.let_in, serves_its_volume(world)
         world.let_in.clear()
         run = run_move(world, settling, THERE) if not has_ended(world) else Run()
@@ -324,5 +250,5 @@ def test_its_volume_is_kept_where_somebody_gives_it_up(world):
     run = run_move(world, settling)
 
     assert isinstance(run.error, DatabaseMoveError)
-    assert retained_volumes(look(world).machines) == (*world.fly.volumes,)
+    assert retained_volumes(look(world, BACK.app).machines) == (*world.fly.volumes,)
     assert_sound(world, THERE)

@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from itertools import count
 
 import anyio
 import httpx
 import pytest
-import stamina
 
-from helpers import virtual_time
-from helpers.applying import EveryName, Run, only_kills
-from helpers.fake_prefect import say
 from helpers.fly_answers import says
 from helpers.fly_trouble import (
     TROUBLES,
-    KilledError,
-    TroubledFly,
     is_followed_by_a_kill,
     is_forestalled_by_a_kill,
     loses_the_answer,
     refuses,
 )
 from helpers.histories import desired_of
-from helpers.releasing import GIT, NOW, World
+from helpers.releasing import GIT, NOW
+from helpers.restoring import DataWorld, look, run_restorer, serving, troubled_runs
 from roost.apply.restore import Restorer
-from roost.apply.snapshots import Snapshots
-from roost.apply.work import Work, lease_holder
 from roost.errors import (
     ChangedMeanwhileError,
     GateFailedError,
-    RoostError,
     UnappliableError,
     UsageError,
 )
-from roost.fly.client import FlyClient
 from roost.plan.backups import Backup, newest, retained_volumes
 from roost.plan.diff import diff
 from roost.plan.live import read_live
 from roost.plan.restore import JOURNAL_KEY
-from roost.secret_text import SecretText
 
 DESIRED = desired_of()
 MIN_CALLS = 15
@@ -62,34 +51,14 @@ def each(troubles):
 @pytest.fixture
 def world():
     """A server on a volume whose backup holds other data than the volume does by now."""
-    found = World()
+    found = DataWorld()
     assert found.apply(DESIRED).error is None
     fly = found.fly
     [found.volume] = fly.volumes
     fly.snapshots[found.volume] = [{"id": "vs_backup", "status": "created"}]
     fly.data |= {"vs_backup": "the backup", found.volume: "the present"}
-    found.spoilt, found.let_in = set(), []
-    found.serve = serving(found)
+    found.serve = serving(found, lambda machine: held(found, machine))
     return found
-
-
-def serving(world):
-    """Answer as the proxy does: one machine, that is not cordoned, serves what its volume holds."""
-
-    async def serve(request):
-        open_ = [m for m in world.fly.machines.values() if not m.get("cordoned")]
-        assert len([m for m in open_ if m["state"] == "started"]) <= 1, "two serve"
-        if not open_:
-            return say(503)
-        machine = next((m for m in open_ if m["state"] == "started"), open_[0])
-        machine["state"] = "started"
-        if request.url.path == "/roost/open":
-            world.let_in.append(held(world, machine))
-        spoilt = held(world, machine) in world.spoilt
-        world.prefect.broken = {("GET", "/"): say(404)} if spoilt else {}
-        return await world.prefect(request)
-
-    return serve
 
 
 def held(world, machine):
@@ -104,34 +73,7 @@ def backup(snapshot="vs_backup"):
 
 def run_restore(world, do, trouble=None):
     """Have a restorer do something; what ends it is in the run's `error`."""
-    run = Run()
-    world.fly.asked.clear()
-
-    async def work():
-        transport = httpx.MockTransport(trouble.answer if trouble else world.fly)
-        with anyio.CancelScope() as scope:
-            if trouble:
-                trouble.scope = scope
-            async with (
-                FlyClient("http://fly.test", SecretText("t"), transport=transport) as client,
-                lease_holder(
-                    client, DESIRED.app, run.notices.append, "roost restore"
-                ) as held_leases,
-            ):
-                working = Work(client, held_leases, EveryName(), run.notices.append)
-                snapshots = Snapshots(world.proof(client), run.notices.append)
-                await do(Restorer(working, snapshots, DESIRED, GIT, lambda: NOW))
-
-    with stamina.set_testing(True, attempts=3, cap=True):
-        try:
-            virtual_time.run(work)
-        except RoostError as error:
-            run.error = error
-        except KilledError:  # nobody is left to be told
-            pass
-        except BaseExceptionGroup as group:
-            only_kills(group)
-    return run
+    return run_restorer(world, Restorer, do, DESIRED, trouble)
 
 
 def restoring(restorer):
@@ -152,36 +94,16 @@ def assert_sound(world, *served):
     assert JOURNAL_KEY not in machine["config"]["metadata"]
     assert world.volume in world.fly.volumes
     assert world.fly.data[world.volume] == "the present"
-    live = look(world)
+    live = look(world, DESIRED.app)
     known = {machine["config"]["mounts"][0]["volume"], *retained_volumes(live.machines)}
     assert set(world.fly.volumes) <= known
     plan = diff(DESIRED, live)
     assert (plan.steps, plan.refusals) == ((), ())
 
 
-def look(world):
-    """Return what Fly has now."""
-
-    async def read():
-        transport = httpx.MockTransport(world.fly)
-        async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
-            return await read_live(client, DESIRED.app)
-
-    return virtual_time.run(read)
-
-
-def troubled_runs(world, trouble):
+def troubled_restores(world, trouble):
     """Restore once for each call that can go wrong, each time from the same start."""
-    start = copy.deepcopy(world.fly)
-    for nth in count(1):
-        world.fly = copy.deepcopy(start)
-        troubled = TroubledFly(world.fly, trouble, nth)
-        run = run_restore(world, restoring, troubled)
-        if not troubled.happened:
-            break
-        world.fly.leave_leases()
-        yield nth, run
-    assert nth > MIN_CALLS, "the trouble met few calls, or none"
+    return troubled_runs(world, trouble, lambda fly: run_restore(world, restoring, fly), MIN_CALLS)
 
 
 def test_a_snapshot_that_is_none_is_refused_and_nothing_comes_of_it(world):
@@ -304,7 +226,7 @@ def test_the_server_moves_to_the_data_of_the_backup_and_the_record_says_so(world
 
 @each(TROUBLES)
 def test_the_next_restore_gets_there_whatever_went_wrong_at_any_call(world, trouble):
-    for nth, _ in troubled_runs(world, trouble):
+    for nth, _ in troubled_restores(world, trouble):
         last = run_restore(world, restoring)
 
         assert last.error is None, f"trouble at call {nth}"
@@ -313,7 +235,7 @@ def test_the_next_restore_gets_there_whatever_went_wrong_at_any_call(world, trou
 
 @each(KILLS)
 def test_the_next_apply_ends_it_one_way_or_the_other_whatever_went_wrong(world, trouble):
-    for nth, _ in troubled_runs(world, trouble):
+    for nth, _ in troubled_restores(world, trouble):
         last = run_restore(world, settling)
 
         assert last.error is None or isinstance(last.error, GateFailedError), f"call {nth}"
@@ -323,7 +245,7 @@ def test_the_next_apply_ends_it_one_way_or_the_other_whatever_went_wrong(world, 
 @each((*KILLS, loses_the_answer))
 def test_a_backup_that_is_no_good_leaves_what_was_there_whatever_went_wrong(world, trouble):
     world.spoilt.add("the backup")
-    for _ in troubled_runs(world, trouble):
+    for _ in troubled_restores(world, trouble):
         run_restore(world, settling)
 
         assert_sound(world, "the present")
@@ -332,7 +254,7 @@ def test_a_backup_that_is_no_good_leaves_what_was_there_whatever_went_wrong(worl
 @each((refuses, answers_anything))
 def test_who_was_let_in_loses_nothing_whatever_goes_wrong_then(world, trouble):
     met = 0
-    for nth, run in troubled_runs(world, trouble):
+    for nth, run in troubled_restores(world, trouble):
         if "the backup" in world.let_in and run.error is not None:
             met += 1
             kept = [held for volume, held in world.fly.data.items() if volume in world.fly.volumes]
@@ -355,7 +277,7 @@ def test_a_backup_that_is_no_good_leaves_nothing_behind(world):
 
 
 def test_no_second_volume_is_made_where_somebody_made_one_since(world):
-    nothing = replace(look(world), machines=(), volumes=())
+    nothing = replace(look(world, DESIRED.app), machines=(), volumes=())
     before = dict(world.fly.volumes)
 
     run = run_restore(
@@ -367,7 +289,7 @@ def test_no_second_volume_is_made_where_somebody_made_one_since(world):
 
 
 def test_another_backup_waits_until_a_restore_that_was_cut_short_is_ended(world):
-    for _, _ in troubled_runs(world, is_followed_by_a_kill):
+    for _, _ in troubled_restores(world, is_followed_by_a_kill):
         if JOURNAL_KEY not in next(iter(world.fly.machines.values()))["config"]["metadata"]:
             continue
         run = run_restore(world, lambda restorer: restorer.restore(backup("vs_other")))
@@ -378,7 +300,7 @@ def test_another_backup_waits_until_a_restore_that_was_cut_short_is_ended(world)
 
 def test_a_kept_volume_goes_when_it_is_confirmed_and_no_other(world):
     run_restore(world, restoring)
-    [machine] = look(world).machines
+    [machine] = look(world, DESIRED.app).machines
     [mounted] = [mount["volume"] for mount in machine.config["mounts"]]
 
     refused = run_restore(world, lambda restorer: restorer.confirm(mounted, machine))
@@ -388,7 +310,7 @@ def test_a_kept_volume_goes_when_it_is_confirmed_and_no_other(world):
     assert f"Retained volumes: {world.volume}." in str(refused.error)
     assert done.error is None
     assert set(world.fly.volumes) == {mounted}
-    assert not diff(DESIRED, look(world)).warnings
+    assert not diff(DESIRED, look(world, DESIRED.app)).warnings
 
 
 def test_a_sleeping_server_is_restored_too(world):
