@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -229,6 +231,37 @@ def lock(session: nox.Session) -> None:
     for name, sources in LOCKS.items():
         output = ("--upgrade", "-o", f"requirements/{name}.txt")
         session.run(*UV, *COMPILE, *sources, "--constraints", str(constraints), *output)
+
+
+@nox.session
+def upgrade(session: nox.Session) -> None:
+    """Take environments to a release of Prefect: ./run upgrade VERSION [ENV...] [--copy DIR] [--try ENV].
+
+    Locks the release and extra packages, changes the files and, with --try, starts one on a local Fly.
+    """
+    asked = argparse.ArgumentParser("./run upgrade")
+    asked.add_argument("version")
+    asked.add_argument("environments", nargs="*", metavar="ENV")
+    asked.add_argument("--copy", type=Path, metavar="DIR", help="copy the written locks there")
+    asked.add_argument("--try", dest="trial", default="", metavar="ENV", help="start this one")
+    options = asked.parse_intermixed_args(session.posargs)
+    # A workflow hands on all names as one argument.
+    names = " ".join(options.environments).split()
+    files = [f"deploy/{part}/prefect-{options.version}.txt" for part in ("locks", "settings")]
+    if not all(Path(file).exists() for file in files):
+        lock_prefect(session, options.version)
+    edit = ("github", "prefect-edit", "--version", options.version, "--", *names)
+    session.run("./run", "roost", *edit, external=True)
+    for name in names:
+        lock = Path("environments/locks") / f"{name}.txt"
+        if lock.exists():
+            lock_server(session, name, upgrade=False)
+            files.append(str(lock))
+    if options.trial:
+        session.run("./run", "roost", "rehearse", "--", options.trial, external=True)
+    for file in files if options.copy else ():
+        (options.copy / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, options.copy / file)
 
 
 def resolve_all(session: nox.Session, constraints: Path, *, upgrade: bool) -> None:

@@ -44,7 +44,7 @@ PERSON = "alice"
 WRITERS = ("bob", "carol")
 """They may push branches and run workflows."""
 DEPENDABOT = "dependabot[bot]"
-TREE = ("run", "scripts", "deploy", "requirements", ".github", "pyproject.toml")
+TREE = ("run", "noxfile.py", "scripts", "deploy", "requirements", ".github", "pyproject.toml")
 # What would tell where a secret went. None of them looks like another, or like anything else.
 DEPLOY_TOKEN = "FlyV1 fm2_canary-deploy-8Qm2x7Lr"
 PLAN_TOKEN = "FlyV1 fm2_canary-plan-4Zt9k1Wd"
@@ -146,6 +146,8 @@ class World:
     canaries: list[str] = field(default_factory=lambda: list(CANARIES))
     settings: dict[str, str] = field(default_factory=dict)
     """The repository's own variables."""
+    index: str = ""
+    """The index of packages that jobs ask, where it is another one than the runner's."""
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -546,6 +548,7 @@ class World:
             "TERM": "dumb",
             "NO_COLOR": "1",
             "GIT_PAGER": "cat",
+            **({"UV_DEFAULT_INDEX": self.index} if self.index else {}),
         }
 
     def _about(self) -> dict[str, Any]:

@@ -91,11 +91,14 @@ def of(found):
         # Whatever else a file may be kept in: the deploy compares what is in it.
         ("push", {"files": ["secrets/production.json"]}, {"checks", "deploy"}),
         ("push", {"branch": "feature", "files": ["environments/staging.yaml"]}, set()),
-        ("schedule", {}, {"drift", "tick"}),
+        ("schedule", {}, {"drift", "prefect", "tick"}),
         (
             "workflow_dispatch",
             {},
-            {"deploy", "destroy", "drift", "rollback", "scale", "secrets", "server", "tick"},
+            {
+                *("deploy", "destroy", "drift", "prefect", "rollback", "scale", "secrets"),
+                *("server", "tick"),
+            },
         ),
     ],
 )
@@ -576,6 +579,8 @@ MAY_WRITE = {
     "destroy.yml:record": {"deployments"},
     "scale.yml:permanent": {"contents"},
     "rollback.yml:revert": {"contents"},
+    "prefect.yml:propose": {"contents"},
+    "prefect.yml:issue": {"issues"},
     "drift.yml:issues": {"issues"},
     "drift.yml:healed": {"issues"},
 }
@@ -606,7 +611,11 @@ OPENING = [job for job in JOBS if "create-github-app-token" in str(job.data)]
 
 
 def test_the_jobs_that_open_pull_requests_as_the_app_are_these():
-    assert {of(job) for job in OPENING} == {"scale.yml:permanent", "rollback.yml:revert"}
+    assert {of(job) for job in OPENING} == {
+        "scale.yml:permanent",
+        "rollback.yml:revert",
+        "prefect.yml:propose",
+    }
     assert {of(job) for job in JOBS if APP_KEY in job.secrets} == {of(job) for job in OPENING}
     assert {of(job) for job in JOBS if job.environment == PULL_REQUESTS} == {
         of(job) for job in OPENING

@@ -25,7 +25,7 @@ def run_state():
     state.mkdir(exist_ok=True)
     with (state / "tests.lock").open("w") as lock:  # not twice at once
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for words in (("roost", "--help"), ("sops", "--version")):
+        for words in (("roost", "--help"), ("sops", "--version"), ("--list",)):
             environ = {**os.environ, "RUN_STATE": str(state)}
             subprocess.run([ROOT / "run", *words], env=environ, check=True, capture_output=True)
     return state

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.fake_index import FakeIndex
 from helpers.local_daemon import LocalDaemon
 from helpers.workflow_files import ROOT
 from helpers.workflow_world import World
@@ -53,3 +54,36 @@ def test_a_real_server_from_its_pull_request_to_its_proof(real):
     assert real.serves("staging")
     for action in ("sleep", "smoke"):
         assert real.press("server", environment="staging", action=action).good
+
+
+def test_a_release_of_prefect_is_tried_and_proposed_with_its_rehearsal(real):
+    """From 3.8.8 to the newest 3.9 that is old enough: its pull request has the real migrations' rehearsal."""
+    real.found()
+    real.write(
+        "staging",
+        small=False,
+        prefect={"version": "3.8.8"},
+        machine={"size": "shared-cpu-1x", "memory_mb": 512},
+    )
+    real.push("Found staging")
+    with FakeIndex() as index:
+        for version, days in (("3.8.8", 90), ("3.9.1", 30), ("3.9.5", 1)):
+            index.add(version, days_old=days)
+        real.index = index.url
+        real.add_app()
+
+        found = real.schedule("prefect")
+
+    real.index = ""
+    assert found.good, str(found)
+    assert found.jobs == dict.fromkeys(("look", "try", "propose", "issue"), "success")
+    [pull] = real.github.pulls()
+    assert pull.issue.title == "Upgrade Prefect to 3.9.1 in staging"
+    assert "version: 3.9.1" in real.show("environments/staging.yaml", pull.head_ref)
+
+    plan = real.happens(real.pull_event(pull.number, "opened"), "plan")["plan"]
+
+    assert plan.good, plan
+    rehearsal = plan.artifact("rehearsal-staging")
+    assert rehearsal["outcome"] == "passed"
+    assert "3.8.8" in real.comment(pull.number)

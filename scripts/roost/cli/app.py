@@ -12,6 +12,7 @@ import typer.main
 from roost.cli.change import change
 from roost.cli.data import data
 from roost.cli.github import buttons, deploys, pull_requests, watch
+from roost.cli.github_prefect import upgrades
 from roost.cli.local import local_fly
 from roost.cli.look import look
 from roost.cli.sections import Section, SectionedGroup
@@ -46,7 +47,7 @@ app.add_typer(
 )
 app.add_typer(
     _group(
-        (pull_requests, deploys, buttons, watch),
+        (pull_requests, deploys, buttons, watch, upgrades),
         "Run what GitHub's workflows run.\n\nGITHUB_TOKEN and the other variables are those of a job.",
     ),
     name="github",

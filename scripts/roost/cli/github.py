@@ -190,7 +190,7 @@ def report(*, results: Results) -> ExitCode:
 
 @deploys.add("roost github waiting")
 def waiting() -> ExitCode:
-    """Tell of deploys in ENVIRONMENTS that wait for a reviewer.
+    """Report deploys in ENVIRONMENTS that wait for a reviewer.
 
     Sends to the addresses of their files. One that is not reached is a warning.
     """

@@ -100,6 +100,15 @@ def settings_of(deploy: Path, version: str) -> PrefectSettings:
     return PrefectSettings(known, complete=False)
 
 
+def is_settings_list(content: bytes) -> bool:
+    """Return whether a file is a list of settings: every line names one, and some line does."""
+    try:
+        lines = content.decode("ascii").splitlines()
+    except UnicodeDecodeError:
+        return False
+    return 0 < len(content) <= _MAX_BYTES and all(_LINE.fullmatch(line) for line in lines)
+
+
 def _list_of(deploy: Path, version: str) -> Path:
     return deploy / "settings" / f"prefect-{version}.txt"
 

@@ -71,6 +71,7 @@ from roost.errors.services import (
     GitHubRejectedError,
     GitHubUnauthorizedError,
     GitHubUnavailableError,
+    PackageIndexError,
     PrivateNetworkError,
     ServiceError,
 )
@@ -140,6 +141,7 @@ __all__ = [
     "ObjectsError",
     "OtherDatabaseError",
     "OvertimeError",
+    "PackageIndexError",
     "PrivateNetworkError",
     "ProgramExit",
     "ProtectedError",

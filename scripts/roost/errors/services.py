@@ -182,3 +182,9 @@ class ClientError(RoostError):
     """The Prefect of this computer got no valid answer from a server."""
 
     word = "client-failed"
+
+
+class PackageIndexError(RoostError):
+    """The index of packages does not answer, or not in the documented form."""
+
+    word = "package-index"

@@ -12,6 +12,7 @@ from roost.fly.logs import LogsClient
 from roost.fly.registry import Registry
 from roost.operations.generated_secrets import make_value
 from roost.operations.local_fly import LocalFly, find_local_fly
+from roost.prefect.package_index import PackageIndex, index_of
 from roost.prefect.transport import OpenServer, prefect_client
 from roost.secret_text import SecretText
 
@@ -35,6 +36,8 @@ class Clients:
     """Opens a Prefect server at its address."""
     find_local_fly: Callable[[Path], Awaitable[LocalFly | None]] = find_local_fly
     """Finds the running local Fly that keeps its state in a folder."""
+    package_index: Callable[[Mapping[str, str]], PackageIndex] = index_of
+    """Opens the index of packages that the environment variables name."""
     make_value: Callable[[str], str] = make_value
     """Generates the value of a secret that nobody set, on a local Fly."""
 

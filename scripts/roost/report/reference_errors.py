@@ -58,6 +58,7 @@ REMEDIES = {
     "github-rate-limited": "Run the job again after the time in the message.",
     "github-unavailable": "See https://www.githubstatus.com, then run the job again.",
     "github-answer": "Run the job again. If it stays, report it with the message.",
+    "package-index": "Check `UV_DEFAULT_INDEX`, then run the workflow again.",
     "service-error": "Read the service's own words in the message.",
     # Changes
     "lease-lost": "Somebody else may have changed the machine. Plan again and compare.",

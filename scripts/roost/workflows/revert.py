@@ -21,7 +21,7 @@ from roost.plan.live import Live
 from roost.plan.releases import draft
 from roost.report.markdown import code, text
 from roost.workflows.job import need_runner
-from roost.workflows.open_pull import Proposal, path_in_repository, propose
+from roost.workflows.open_pull import FileChange, Proposal, path_in_repository, propose
 from roost.workflows.rollback import PutBack, read_put_back
 from roost.workflows.superseded import concerns
 
@@ -78,10 +78,9 @@ async def put_back(
             runner.summary(message)
             context.out.print(message, markup=False, soft_wrap=True)
             return
+        change = FileChange(path_in_repository(file.path.name), before, then.content)
         proposal = Proposal(
-            path_in_repository(file.path.name),
-            before,
-            then.content,
+            (change,),
             f"Revert {name} to release {release.origin}",
             description(file, release, others),
         )

@@ -12,7 +12,7 @@ from roost.operations.edit_file import rewrite
 from roost.report.markdown import code, text, value_code
 from roost.report.wording import one_line, shown
 from roost.workflows.job import need_runner
-from roost.workflows.open_pull import Proposal, path_in_repository, propose
+from roost.workflows.open_pull import FileChange, Proposal, path_in_repository, propose
 
 
 def scale_options(
@@ -63,10 +63,9 @@ async def scale(
         f"- {code(f'{SECTIONS[field]}.{field}')}: {value_code(old[field])} \u2192 {value_code(value)}"
         for field, value in new.items()
     ]
+    change = FileChange(path_in_repository(file.path.name), before, file.path.read_bytes())
     proposal = Proposal(
-        path_in_repository(file.path.name),
-        before,
-        file.path.read_bytes(),
+        (change,),
         f"Scale {name}: {values}",
         ("\n".join(rows), text(f"Why: {one_line(asked.reason)}")),
     )
