@@ -8,8 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from roost.environment.bucket import BUCKET_SECRETS
 from roost.environment.load import EnvironmentFile
-from roost.environment.model import AUTH_SECRET, BUCKET_SECRETS, Environment
+from roost.environment.model import AUTH_SECRET, Environment
 from roost.environment.regions import REGIONS
 
 Json = dict[str, Any]
