@@ -14,13 +14,10 @@ from roost.environment.model import PostgresDatabase
 from roost.errors import ExitCode, UsageError
 from roost.errors.command import Command
 from roost.fly.leases import Notice
-from roost.operations.bucket import Bucket, BucketPlace
 from roost.operations.context import Context
-from roost.operations.dump_bucket import DumpBucket
+from roost.operations.dump_bucket import store_of
 from roost.operations.dumps import (
     Dump,
-    DumpFolder,
-    DumpStore,
     dump_folder,
     remove_stale_parts,
 )
@@ -32,7 +29,7 @@ from roost.operations.postgres_connection import (
 )
 from roost.operations.postgres_dump import PostgresDumps, named_after
 from roost.operations.postgres_tools import PostgresTools
-from roost.operations.secret_sources import bucket_values, given_values
+from roost.operations.secret_sources import given_values
 from roost.plan.database_address import quoted
 from roost.report.text import listing
 from roost.report.wording import counted, short_time
@@ -88,7 +85,7 @@ async def backups(context: Context, name: str, *, as_json: bool) -> ExitCode:
         BucketError: the bucket cannot be read.
     """
     file = load_environment(name, context.environments)
-    store = store_of(context, file)
+    store = store_of(context, file, _notice(context))
     found = await store.dumps()
     if as_json:
         identity = {"environment": name, "app": file.environment.app, "folder": store.where}
@@ -170,26 +167,6 @@ def nothing_to_confirm(context: Context, name: str) -> UsageError:
     )
 
 
-def store_of(context: Context, file: EnvironmentFile) -> DumpStore:
-    """Return where an environment's dumps are: the bucket of its file, or a folder of this computer.
-
-    Raises:
-        MissingSecretError: no source has a key of the bucket.
-        UnusableSecretError: a key cannot work.
-    """
-    folder, kept = dump_folder(context, file.name), file.environment.backups
-    if kept is None:
-        return DumpFolder(folder)
-    values = bucket_values(context, file)
-    check_usable(values)
-    names = (kept.access_key.name, kept.secret_key.name)
-    require(names, values)
-    access, secret = (values.found[name] for name in names)
-    endpoint, region = kept.endpoint or "", kept.region or ""
-    place = BucketPlace(kept.url, endpoint, region, access, secret, names, file.name)
-    return DumpBucket(Bucket(place), folder, kept.keep_days, _notice(context))
-
-
 def _check_stays(context: Context, file: EnvironmentFile) -> None:
     """Check that the dump outlives the job that makes it.
 
@@ -230,7 +207,7 @@ def _open(context: Context, file: EnvironmentFile) -> PostgresDumps:
         login,
         PostgresTools(file.name, context.environ),
         dump_folder(context, file.name),
-        store_of(context, file),
+        store_of(context, file, _notice(context)),
         _notice(context),
     )
 

@@ -9,18 +9,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from roost.apply.secret_values import check_usable, require
+from roost.environment.load import EnvironmentFile
 from roost.errors import BucketError
 from roost.fly.leases import Notice
-from roost.operations.bucket import Bucket, StoredObject
+from roost.operations.bucket import Bucket, BucketPlace, StoredObject
+from roost.operations.context import Context
 from roost.operations.dumps import (
     DOCUMENT,
     STALE_S,
     SUFFIX,
     Dump,
+    DumpFolder,
+    DumpStore,
     begin_part,
     document_of,
+    dump_folder,
     read_document,
 )
+from roost.operations.secret_sources import bucket_values
 
 
 @dataclass(frozen=True)
@@ -110,3 +117,23 @@ class DumpBucket:
             self.notice(f"old dumps stay: {error.what}")
             return ()
         return old
+
+
+def store_of(context: Context, file: EnvironmentFile, notice: Notice) -> DumpStore:
+    """Return where an environment's dumps are: the bucket of its file, or a folder of this computer.
+
+    Raises:
+        MissingSecretError: no source has a key of the bucket.
+        UnusableSecretError: a key cannot work.
+    """
+    folder, kept = dump_folder(context, file.name), file.environment.backups
+    if kept is None:
+        return DumpFolder(folder)
+    values = bucket_values(context, file)
+    check_usable(values)
+    names = (kept.access_key.name, kept.secret_key.name)
+    require(names, values)
+    access, secret = (values.found[name] for name in names)
+    endpoint, region = kept.endpoint or "", kept.region or ""
+    place = BucketPlace(kept.url, endpoint, region, access, secret, names, file.name)
+    return DumpBucket(Bucket(place), folder, kept.keep_days, notice)
