@@ -21,6 +21,7 @@ from roost_server.migration_lock import postgres_lock
 from roost_server.move_failures import MoveError, explain
 from roost_server.move_note import MoveNote, Stage, read_move, write_move
 from roost_server.move_postgres import newest_revision, prepare_connection
+from roost_server.move_progress import Progress
 from roost_server.move_report import DIGITS, Copied, run_copy
 from roost_server.move_source import (
     MOST_FAULTS,
@@ -95,8 +96,10 @@ async def _copy(
             await _check_empty(target, columns, earlier)
             mark = uuid.uuid4().hex
             write_move(home, MoveNote(Stage.COPYING, (*earlier, mark), time.time()))
-            async with target.transaction():
-                copied = await _copy_tables(source, target, columns, mark)
+            total = sum(count_rows(source, table) for table in columns)
+            with Progress(environ, total) as progress:
+                async with target.transaction():
+                    copied = await _copy_tables(source, target, columns, mark, progress)
         write_move(home, MoveNote(Stage.COPIED, (*earlier, mark), time.time()))
     return copied
 
@@ -169,7 +172,11 @@ async def _check_empty(
 
 
 async def _copy_tables(
-    source: sqlite3.Connection, target: Any, tables: Mapping[str, Sequence[Column]], mark: str
+    source: sqlite3.Connection,
+    target: Any,
+    tables: Mapping[str, Sequence[Column]],
+    mark: str,
+    progress: Progress,
 ) -> tuple[Copied, ...]:
     """Copy every table, compare both sides, and return what was copied.
 
@@ -187,27 +194,23 @@ async def _copy_tables(
             if rows and not faults:
                 values = [row.values for row in rows]
                 await move_target.write_rows(target, table, columns, values)
+            progress.add(table, len(rows))
         if len(faults) >= MOST_FAULTS:
             break
     if faults:
         raise faulty(faults)
-    await move_target.finish(target, tables, references, mark)
-    return tuple(
-        [
-            await _compared(source, target, table, columns, written[table])
-            for table, columns in tables.items()
-        ]
-    )
+    progress.begin("compare")
+    await move_target.finish(target, tables, references, mark, progress.add)
+    copied = []
+    for table, columns in tables.items():
+        there = await move_target.read_back(target, table, columns, progress.add)
+        copied.append(_compared(source, table, written[table], there))
+    return tuple(copied)
 
 
-async def _compared(
-    source: sqlite3.Connection,
-    target: Any,
-    table: str,
-    columns: Sequence[Column],
-    written: ContentHash,
+def _compared(
+    source: sqlite3.Connection, table: str, written: ContentHash, there: ContentHash
 ) -> Copied:
-    there = await move_target.read_back(target, table, columns)
     here = count_rows(source, table)
     if not here == written.rows == there.rows:
         raise MoveError(

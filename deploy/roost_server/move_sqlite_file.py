@@ -17,6 +17,7 @@ from typing import Any
 
 from roost_server.maintenance_mode import OWNER
 from roost_server.move_failures import MoveError
+from roost_server.move_progress import Done
 from roost_server.move_source import BATCH, broken_references, tables_of
 from roost_server.move_values import (
     Column,
@@ -57,7 +58,7 @@ class Filling:
             rows,
         )
 
-    def finish(self) -> None:
+    def finish(self, done: Done) -> None:
         """Make the indexes, and check every reference.
 
         Raises:
@@ -65,10 +66,11 @@ class Filling:
         """
         for statement in self.indexes:
             self.connection.execute(statement)
+            done("indexes", 0)
         if broken := broken_references(self.connection):
             raise MoveError("; ".join(fault.sentence for fault in broken))
 
-    def read_back(self, table: str, columns: Sequence[Column]) -> ContentHash:
+    def read_back(self, table: str, columns: Sequence[Column], done: Done) -> ContentHash:
         """Return the hash of a table's rows as SQLite holds them.
 
         Raises:
@@ -82,6 +84,7 @@ class Filling:
                 for row in batch:
                     pairs = zip(columns, row, strict=True)
                     found.add([source_text(column, raw) for column, raw in pairs])
+                done(table, len(batch))
         except RefusedValueError as error:
             raise MoveError(
                 f"SQLite does not keep a value of the table {table}: it {error}"

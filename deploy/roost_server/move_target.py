@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from roost_server.move_progress import Done
 from roost_server.move_source import BATCH, SCHEMA_VERSION
 from roost_server.move_values import (
     KINDS,
@@ -156,12 +157,17 @@ async def write_rows(
 
 
 async def finish(
-    connection: Any, tables: Iterable[str], references: Sequence[tuple[str, str, str]], mark: str
+    connection: Any,
+    tables: Iterable[str],
+    references: Sequence[tuple[str, str, str]],
+    mark: str,
+    done: Done,
 ) -> None:
     """Put the foreign keys back, which checks every row, set the sequences, and leave the mark."""
     for table, name, definition in references:
         sql = f"ALTER TABLE {quoted(table)} ADD CONSTRAINT {quoted(name)} {definition}"
         await connection.execute(sql, timeout=STATEMENT_S)
+        done(table, 0)
     for table, column, sequence in await connection.fetch(_SEQUENCES, list(tables)):
         largest = f"SELECT max({quoted(column)}) FROM {quoted(table)}"  # noqa: S608 - quoted
         if (last := await connection.fetchval(largest)) is not None:
@@ -169,7 +175,9 @@ async def finish(
     await connection.execute(f"COMMENT ON TABLE {SCHEMA_VERSION} IS '{MARK}{mark}'")
 
 
-async def read_back(connection: Any, table: str, columns: Sequence[Column]) -> ContentHash:
+async def read_back(
+    connection: Any, table: str, columns: Sequence[Column], done: Done
+) -> ContentHash:
     """Return the hash of a table's rows as PostgreSQL holds them."""
     found = ContentHash()
     names = ", ".join(select_expression(column) for column in columns)
@@ -181,4 +189,5 @@ async def read_back(connection: Any, table: str, columns: Sequence[Column]) -> C
         for row in batch:
             pairs = zip(columns, row, strict=True)
             found.add([target_text(column, text) for column, text in pairs])
+        done(table, len(batch))
     return found

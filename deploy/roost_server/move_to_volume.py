@@ -16,6 +16,7 @@ from roost_server import move_postgres_rows, move_target
 from roost_server.migration_lock import postgres_lock
 from roost_server.move_failures import MoveError, explain
 from roost_server.move_postgres import newest_revision, prepare_connection
+from roost_server.move_progress import Progress
 from roost_server.move_report import DIGITS, Copied, run_copy
 from roost_server.move_source import MOST_FAULTS, Fault, faulty, required_of, tables_of
 from roost_server.move_sqlite_file import Filling, filling, was_opened
@@ -59,7 +60,9 @@ async def _copy(environ: Mapping[str, str], home: Path) -> tuple[Copied, ...]:
             tables = await _matched(source, target)
             async with move_postgres_rows.one_moment(source, list(tables)):
                 await _check_room(source, tables, home)
-                return await _copy_tables(source, target, tables)
+                counts = [await move_postgres_rows.count_rows(source, table) for table in tables]
+                with Progress(environ, sum(counts)) as progress:
+                    return await _copy_tables(source, target, tables, progress)
 
 
 async def _matched(source: Any, target: Filling) -> Tables:
@@ -104,7 +107,9 @@ async def _check_room(source: Any, tables: Tables, home: Path) -> None:
         )
 
 
-async def _copy_tables(source: Any, target: Filling, tables: Tables) -> tuple[Copied, ...]:
+async def _copy_tables(
+    source: Any, target: Filling, tables: Tables, progress: Progress
+) -> tuple[Copied, ...]:
     """Copy every table, compare both sides, and return what was copied.
 
     Raises:
@@ -119,25 +124,31 @@ async def _copy_tables(source: Any, target: Filling, tables: Tables) -> tuple[Co
                 read[table].add(row.texts)
             if not faults:
                 target.insert(table, columns, [row.values for row in rows])
+            progress.add(table, len(rows))
             await move_postgres_rows.check_unused(source, list(tables))
         if len(faults) >= MOST_FAULTS:
             break
     if faults:
         raise faulty(faults)
-    target.finish()
+    progress.begin("compare")
+    target.finish(progress.add)
     copied = []
     for table, columns in tables.items():
         here = await move_postgres_rows.count_rows(source, table)
-        copied.append(_compared(target, table, columns, (here, read[table])))
+        copied.append(_compared(target, table, columns, (here, read[table]), progress))
     await move_postgres_rows.check_unused(source, list(tables))
     return tuple(copied)
 
 
 def _compared(
-    target: Filling, table: str, columns: Sequence[Column], read: tuple[int, ContentHash]
+    target: Filling,
+    table: str,
+    columns: Sequence[Column],
+    read: tuple[int, ContentHash],
+    progress: Progress,
 ) -> Copied:
     count, here = read
-    there = target.read_back(table, columns)
+    there = target.read_back(table, columns, progress.add)
     if not count == here.rows == there.rows:
         raise MoveError(
             f"the table {table} has {count} rows in PostgreSQL and {there.rows} in SQLite"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from helpers.bucket import KEYS, Bucket
 from helpers.command_fixtures import clients, fly, prefect, rewrite, roost
 from helpers.environments import POSTGRES
 from helpers.local_daemon import SCRIPTS
@@ -113,6 +114,47 @@ def test_a_dump_is_listed_drilled_and_restored_beside_the_database_in_use(server
     assert oct(folder.stat().st_mode)[-3:] == "700"
     assert {oct(path.stat().st_mode)[-3:] for path in folder.iterdir()} == {"600"}
     assert "hunter2" not in drilled.out + drilled.err
+
+
+@pytest.mark.slow
+def test_a_dump_in_a_bucket_is_listed_drilled_and_restored_and_leaves_no_file_here(
+    server, place, rewrite, monkeypatch, tmp_path
+):
+    roost, database, folder = place
+    bucket = Bucket(tmp_path)
+    kept = {"url": bucket.url("prefect/staging"), "endpoint": bucket.endpoint}
+    rewrite({**POSTGRES, "database": {**POSTGRES["database"], "backups": kept}})
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")  # whose disk ends with the job
+    try:
+        without = roost("backup", "staging")
+        for name, value in KEYS.items():
+            monkeypatch.setenv(name, value)
+        made = json.loads(roost("backup", "staging", "--json").out)
+        listed = json.loads(roost("backups", "staging", "--json").out)
+        drilled = roost("restore", "staging", "--drill")
+        after_drill = databases(server, database)
+        restored = json.loads(roost("restore", "staging", "--json").out)
+        bucket.spoil(f"prefect/staging/{made['name']}")
+        spoiled = roost("restore", "staging", "--drill")
+    finally:
+        bucket.close()
+    gone = roost("backups", "staging")
+
+    assert without.code == 3
+    assert "AWS_ACCESS_KEY_ID" in without.err
+    assert made["path"] == f"{kept['url']}/{made['name']}"
+    assert listed["folder"] == kept["url"]
+    assert [one["sha256"] for one in listed["backups"]] == [made["sha256"]]
+    assert "with all 60 rows of 3 tables" in " ".join(drilled.out.split())
+    assert after_drill == [database]
+    assert psql(server, "SELECT count(*) FROM flow_run", restored["database"]) == "30\n"
+    assert "its sha256 is another one" in " ".join(spoiled.err.split())
+    assert databases(server, database) == sorted([database, restored["database"]])
+    assert list(folder.iterdir()) == []
+    assert gone.code == 1
+    assert "The bucket s3://copies/prefect/staging at" in " ".join(gone.err.split())
+    said = "".join(one.out + one.err for one in (without, drilled, spoiled, gone))
+    assert not any(value in said for value in (*KEYS.values(), "hunter2"))
 
 
 @pytest.mark.slow

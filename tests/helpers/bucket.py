@@ -67,7 +67,9 @@ class Bucket:
         address = f"{self.endpoint}/{NAME}/{name}"
         # Any signature will do, but one there must be.
         signed = {
-            "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request"
+            "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request",
+            # Without one, the content of a PUT counts as a form and is lost.
+            "Content-Type": "application/octet-stream",
         }
         with urllib.request.urlopen(
             urllib.request.Request(address, headers=signed), timeout=LIMIT_S

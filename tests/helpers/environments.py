@@ -8,8 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from roost.environment.bucket import BUCKET_SECRETS
 from roost.environment.load import EnvironmentFile
-from roost.environment.model import AUTH_SECRET, BUCKET_SECRETS, Environment
+from roost.environment.model import AUTH_SECRET, Environment
 from roost.environment.regions import REGIONS
 
 Json = dict[str, Any]
@@ -134,6 +135,10 @@ def environments(draw: st.DrawFn, most: int = 1) -> Json:
     if postgres:
         data["database"] = dict(POSTGRES["database"])
         data["secrets"].append("DATABASE_URL")
+        if draw(st.booleans()):
+            days = draw(st.none() | st.integers(1, 3650))
+            whole = {"url": "s3://acme-backups/prefect", "keep_days": days}
+            data["database"]["backups"] = draw(st.sampled_from([whole["url"], whole]))
     else:
         data["database"] = {
             "backend": "sqlite",

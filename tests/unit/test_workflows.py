@@ -16,6 +16,7 @@ import yaml
 
 from helpers.workflow_files import ROOT, Step, calls, matches, workflows
 from roost.cli.app import app
+from roost.environment.bucket import BUCKET_SECRETS
 from roost.environment.load import environment_names, load_environment
 from roost.report.setup import APP_KEY, PULL_REQUESTS
 from roost.workflows.permit import HARMLESS
@@ -29,7 +30,7 @@ TOKEN = "FLY_API_TOKEN"
 # The one GitHub environment that is no server: its token reads Fly, and changes nothing.
 READ_ONLY = "plan"
 # Those that are no server's.
-READING = {READ_ONLY, "pull-requests", "notify"}
+READING = {READ_ONLY, "pull-requests", "notify", "${{ matrix.environment }}.backup"}
 DEPLOYING = [job for job in JOBS if TOKEN in job.secrets and job.environment != READ_ONLY]
 # Jobs whose code or files are those of a pull request.
 OF_PULL_REQUESTS = [job for job in JOBS if job.workflow in {"checks.yml", "plan.yml"}]
@@ -295,7 +296,7 @@ def test_a_script_is_one_command_and_holds_no_expression(step):
     assert "${{" not in step.run
     assert len(step.run.splitlines()) == 1
     assert re.match(
-        r"(test -z \"\$\(grep -lsF \w+ environments/\*\.y\*ml\)\" \|\| |sudo )?(trusted/|\./)run \w|(test \"\$\()?git -C head |\.ci/packages$|exit 1$",
+        r"(test -z \"\$\(grep -lsF \w+ environments/\*\.y\*ml\)\" \|\| |sudo )?(trusted/|\./)run \w|(test \"\$\()?git -C head |\.ci/(packages|postgres-client)$|exit 1$",
         step.run,
     )
 
@@ -565,9 +566,9 @@ def test_nothing_is_permitted_that_no_job_asks_for_with_a_reason(workflow):
 @pytest.mark.parametrize("job", JOBS, ids=of)
 def test_every_job_has_a_limit_and_one_kind_of_runner(job):
     assert 0 < int(job.data["timeout-minutes"]) <= 60
-    # A private server is reached by a runner of one's own; nothing of a pull request runs there.
+    # A private server or database is reached by a runner of one's own; nothing of a pull request runs there.
     own = "${{ vars.ROOST_RUNNER || 'ubuntu-24.04' }}"
-    reaches_servers = job in DEPLOYING or of(job) == "tick.yml:tick"
+    reaches_servers = job in DEPLOYING or of(job) in {"tick.yml:tick", "drift.yml:backup"}
     assert job.data["runs-on"] == (own if reaches_servers else "ubuntu-24.04")
     assert "permissions" in job.data
 
@@ -856,7 +857,7 @@ def test_one_environment_that_fails_stops_no_other_and_an_empty_list_is_never_a_
     assert "outputs.environments" not in job.data["strategy"]["matrix"]["environment"]
 
 
-@pytest.mark.parametrize("name", ["heal", "end"])
+@pytest.mark.parametrize("name", ["heal", "end", "backup"])
 def test_an_environment_that_could_not_be_looked_at_keeps_no_other_from_being_healed(name):
     """Without a status function GitHub skips a job whose `needs` failed."""
     job = WORKFLOWS["drift.yml"].job(name)
@@ -906,6 +907,15 @@ def test_the_jobs_that_send_messages_hold_the_addresses_and_hardly_a_right():
     }
     assert all(job.secrets == {"NOTIFY_URL", "SOPS_AGE_KEY"} for job in telling)
     assert not [job.name for job in JOBS if "NOTIFY_URL" in job.secrets and job not in telling]
+
+
+def test_the_scheduled_dumps_hold_what_they_need_and_wait_for_no_reviewer_of_a_server():
+    job = WORKFLOWS["drift.yml"].job("backup")
+
+    assert job.permissions == {"contents": "read"}
+    assert job.secrets == {"DATABASE_URL", *BUCKET_SECRETS, "SOPS_AGE_KEY"}
+    assert job.data["concurrency"]["group"] == "backup-${{ matrix.environment }}"
+    assert [step.run for step in job.steps][-1] == './run roost backup -- "$ENVIRONMENT"'
 
 
 def test_a_job_that_fails_before_there_is_anything_to_tell_is_told():

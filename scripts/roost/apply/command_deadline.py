@@ -6,7 +6,7 @@ each of many calls just before it times out.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -19,8 +19,8 @@ LIMIT_S = 3600.0
 
 
 @asynccontextmanager
-async def in_time(environment: str) -> AsyncIterator[None]:
-    """Cancel the body of a `with` block after `LIMIT_S` seconds.
+async def in_time(environment: str) -> AsyncIterator[Callable[[float], None]]:
+    """Cancel the body of a `with` block after `LIMIT_S` seconds; yield what gives it more of them.
 
     Take leases inside the block, so that they are released only after the change has stopped.
 
@@ -28,7 +28,11 @@ async def in_time(environment: str) -> AsyncIterator[None]:
         OvertimeError: the time limit was reached.
     """
     with anyio.move_on_after(LIMIT_S) as scope:
-        yield
+
+        def more_time(seconds: float) -> None:
+            scope.deadline += seconds
+
+        yield more_time
     if scope.cancelled_caught:
         raise OvertimeError(
             f"The command did not finish within {LIMIT_S / 60:.0f} minutes and was stopped.",

@@ -20,8 +20,10 @@ from roost.fly.client import FlyClient
 from roost.fly.leases import Notice
 from roost.fly.models import Machine
 from roost.plan.database_move import (
+    CopyProgress,
     CopyResult,
     copier_config,
+    copy_progress,
     copy_result,
     is_copier,
     served,
@@ -30,13 +32,20 @@ from roost.plan.machines import LAUNCHED
 from roost.plan.releases import last_good, releases_on
 from roost.plan.steps import Json, UpdateMachine
 
-LIMIT_S = 2700.0
-"""The longest copy. The limit of a whole apply is an hour."""
+STILL_S = 600.0
+"""Seconds after which a copy is given up that has done nothing more; the longest single statement is a
+foreign key that PostgreSQL checks row by row."""
+SILENT_S = 2700.0
+"""The longest copy of a machine that does not say how far it is."""
+TELL_S = 30.0
+"""Seconds between two lines about how far it is."""
 POLL_S = 1.0
 SHOWS_WITHIN_S = 20.0
 """Seconds until a machine that is down must have left its result."""
 DOWN = frozenset({"stopped", "failed", "launch_failed"})
 
+MoreTime = Callable[[float], None]
+"""Gives the command so many seconds more."""
 Send = Callable[[UpdateMachine, Json], Awaitable[Machine]]
 """Sends the config of a step, and returns the machine with its new version."""
 
@@ -51,6 +60,7 @@ class Copier:
         environment: the environment's name, for messages.
         notice: called with a line for each step.
         send: updates the machine, whose lease is held.
+        more_time: gives the command the time that the copy takes while it goes on.
     """
 
     fly: FlyClient
@@ -58,6 +68,7 @@ class Copier:
     environment: str
     notice: Notice
     send: Send
+    more_time: MoreTime
 
     async def copy(self, step: UpdateMachine, machine: Machine, nonce: str) -> str:
         """Copy the database; return the version of the machine, which then is stopped.
@@ -79,7 +90,7 @@ class Copier:
         copier = await self.send(replace(step, skip_launch=False), config)
         if machine.state not in LAUNCHED and machine.state not in start_stop.SUSPENDED:
             await start_stop.start(self.fly, self.app, machine.id, nonce, machine.config)
-        result = await outcome(self.fly, self.app, copier)
+        result = await outcome(self.fly, self.app, copier, Telling(self.notice, self.more_time))
         if result.error:
             await self._put_back(step, copier, former, nonce)
             raise self._failed(result.error, back=former is not None)
@@ -110,22 +121,73 @@ class Copier:
         )
 
 
-async def outcome(fly: FlyClient, app: str, copier: Machine) -> CopyResult:
-    """Wait until a machine that copies has ended, and return what it found."""
+@dataclass
+class Telling:
+    """Tells how far a copy is, and notices when it stands still.
+
+    Args:
+        notice: called with a line now and then.
+        more_time: gives the command the time that the copy takes while it goes on.
+    """
+
+    notice: Notice
+    more_time: MoreTime
+    _last: CopyProgress | None = None
+    _moved_at: float = 0.0
+    _told: tuple[float, CopyProgress] | None = None
+
+    def begin(self, now: float) -> None:
+        """Begin to count, in seconds of the loop's clock."""
+        self._moved_at = now
+
+    def look(self, found: CopyProgress | None, now: float) -> str:
+        """Take what the machine says now; return why the copy is given up, or an empty text."""
+        if found and (self._last is None or found.done > self._last.done):
+            self.more_time(now - self._moved_at)
+            self._last, self._moved_at = found, now
+            self._tell(found, now)
+        limit = STILL_S if self._last else SILENT_S
+        if now - self._moved_at <= limit:
+            return ""
+        if self._last is None:
+            return f"the copy did not end within {SILENT_S / 60:.0f} minutes"
+        at = f", at the table {self._last.table}" if self._last.table else ""
+        return f"the copy did nothing more for {STILL_S / 60:.0f} minutes{at}"
+
+    def _tell(self, found: CopyProgress, now: float) -> None:
+        if self._told and now - self._told[0] < TELL_S:
+            return
+        before, self._told = self._told, (now, found)
+        self.notice(
+            progress_line(found, before[1] if before else None, now - before[0] if before else 0)
+        )
+
+
+def progress_line(found: CopyProgress, before: CopyProgress | None, seconds: float) -> str:
+    """Return how far a copy is in one line of less than 80 columns, with its rate since `before`."""
+    verb = "compared" if found.doing == "compare" else "copied"
+    same = before is not None and before.doing == found.doing and seconds > 0
+    rate = f", {(found.rows - before.rows) / seconds:,.0f}/s" if same and before else ""
+    return f"{verb} {found.rows:,} of {found.of:,} rows{rate}: {found.table}"
+
+
+async def outcome(fly: FlyClient, app: str, copier: Machine, telling: Telling) -> CopyResult:
+    """Wait until a machine that copies has ended or does nothing more, and return what it found."""
     now, patience = anyio.current_time, 0.0
-    with anyio.move_on_after(LIMIT_S):
-        while True:
-            machine = await fly.get_machine(app, copier.id)
-            if machine is None or machine.instance_id != copier.instance_id:
-                return CopyResult(error="somebody else changed the machine meanwhile")
-            down = machine.state in DOWN
-            if (found := copy_result(machine)) and down:
-                return found
-            patience = (patience or now() + SHOWS_WITHIN_S) if down else 0.0
-            if patience and now() > patience:
-                return _ending(machine)
-            await anyio.sleep(POLL_S)
-    return CopyResult(error=f"the copy did not end within {LIMIT_S / 60:.0f} minutes")
+    telling.begin(now())
+    while True:
+        machine = await fly.get_machine(app, copier.id)
+        if machine is None or machine.instance_id != copier.instance_id:
+            return CopyResult(error="somebody else changed the machine meanwhile")
+        down = machine.state in DOWN
+        if (found := copy_result(machine)) and down:
+            return found
+        patience = (patience or now() + SHOWS_WITHIN_S) if down else 0.0
+        if patience and now() > patience:
+            return _ending(machine)
+        if why := telling.look(copy_progress(machine), now()):
+            return CopyResult(error=why)
+        await anyio.sleep(POLL_S)
 
 
 def show(result: CopyResult, notice: Notice) -> None:

@@ -273,7 +273,8 @@ class _Executor:
         async def send(step: UpdateMachine, config: Json) -> Machine:
             return await self.sent(step, config, nonce)
 
-        copier = Copier(self.fly, self.plan.app, self.plan.environment, self.work.notice, send)
+        name, work = self.plan.environment, self.work
+        copier = Copier(self.fly, self.plan.app, name, work.notice, send, work.more_time)
         self.progress.copied[step.machine] = await copier.copy(update, machine, nonce)
 
     async def update_machine(self, step: UpdateMachine) -> None:

@@ -60,6 +60,13 @@ def find_addresses(
     return _read((secret for _, secret in environment.addresses), {}, environ, files)
 
 
+def find_bucket_keys(
+    environment: Environment, environ: Mapping[str, str], files: SopsFiles
+) -> Values:
+    """Read the keys of the bucket with the dumps; see `find_values`."""
+    return _read((secret for _, secret in environment.bucket_keys), {}, environ, files)
+
+
 def _read(
     secrets: Iterable[Secret],
     forms: Mapping[str, Fault],

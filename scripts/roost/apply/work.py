@@ -34,6 +34,7 @@ class Work:
         mark: makes the mark of a secret that was set.
         app_created: awaited after the app is created, for what a machine needs and an app must
             exist for, such as an image in the app's registry.
+        more_time: gives the command so many seconds more, for what may take long while it goes on.
     """
 
     fly: FlyClient
@@ -42,6 +43,7 @@ class Work:
     notice: Notice
     mark: Callable[[SecretInfo, SecretText], Mark] = make_mark
     app_created: Callable[[], Awaitable[None]] | None = None
+    more_time: Callable[[float], None] = lambda _: None
 
 
 def lease_holder(fly: FlyClient, app: str, notice: Notice, doing: str) -> HeldLeases:

@@ -15,8 +15,10 @@ from roost.apply.snapshots import Snapshots
 from roost.apply.work import lease_holder
 from roost.commands import postgres_backups
 from roost.commands.postgres_backups import uses_postgres
-from roost.environment.load import load_environment
+from roost.environment.flow_units import split_name
+from roost.environment.load import environment_names, load_environment
 from roost.environment.model import AUTH_SECRET
+from roost.environment.redis import NAME as REDIS
 from roost.errors import (
     ChangedMeanwhileError,
     DrillFailedError,
@@ -124,6 +126,23 @@ async def open_volume_data(
             yield VolumeData(planned, restorer), target
 
 
+def _is_on_postgres(context: Context, name: str) -> bool:
+    """Return whether an environment's database is a Postgres.
+
+    Raises:
+        UsageError: the name is that of a Redis, whose data is over by the time of a restore.
+    """
+    server, part = split_name(name)
+    if part == REDIS and server in environment_names(context.environments):
+        raise UsageError(
+            "A Redis is neither backed up nor restored: it holds messages in flight and leases, which "
+            "are over by the time of a restore. What lasts is in PostgreSQL.",
+            where=name,
+            advice=f"Back that up: {Command('backup', server)}",
+        )
+    return uses_postgres(context, name)
+
+
 async def backup(
     context: Context,
     name: str,
@@ -132,7 +151,7 @@ async def backup(
     as_json: bool,
 ) -> ExitCode:
     """Take a snapshot of the volume while writes are frozen, or a dump of a Postgres."""
-    if uses_postgres(context, name):
+    if _is_on_postgres(context, name):
         return await postgres_backups.backup(context, name, as_json=as_json)
     async with open_volume_data(context, name, local=local) as (data, _):
         machines = data.planned.live.machines
@@ -156,8 +175,8 @@ async def backups(
     as_json: bool,
 ) -> ExitCode:
     """List the snapshots: when, why, how large, and their expiry; or the dumps of a Postgres."""
-    if uses_postgres(context, name):
-        return postgres_backups.backups(context, name, as_json=as_json)
+    if _is_on_postgres(context, name):
+        return await postgres_backups.backups(context, name, as_json=as_json)
     async with open_volume_data(context, name, local=local) as (data, _):
         found = await data.backups()
     if as_json:
@@ -194,7 +213,7 @@ async def restore(
     as_json: bool,
 ) -> ExitCode:
     """Restore a snapshot on a new volume, proved before the old machine goes; or a dump beside a Postgres."""
-    if uses_postgres(context, name):
+    if _is_on_postgres(context, name):
         return await postgres_backups.restore(context, name, dump=snapshot, as_json=as_json)
     async with open_volume_data(context, name, local=local) as (data, target):
         planned = data.planned
@@ -261,7 +280,7 @@ async def drill(
         DumpError: the dump of a Postgres cannot be restored.
     """
     with telling(context, name, drill_notice, local=local):
-        if uses_postgres(context, name):
+        if _is_on_postgres(context, name):
             return await postgres_backups.drill(context, name, dump=snapshot, as_json=as_json)
         return await _drill_volume(context, name, snapshot=snapshot, local=local, as_json=as_json)
 
@@ -359,7 +378,7 @@ async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
 
 async def confirm(context: Context, name: str, *, volume: str, local: bool) -> ExitCode:
     """Remove the old volume that a restore kept."""
-    if uses_postgres(context, name):
+    if _is_on_postgres(context, name):
         raise postgres_backups.nothing_to_confirm(context, name)
     async with open_volume_data(context, name, local=local) as (data, _):
         machines = list(data.ours.values())

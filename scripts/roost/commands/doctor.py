@@ -15,6 +15,7 @@ from rich.text import Text
 from roost.doctor.check import Check, State, missing, unknown
 from roost.doctor.client import client_checks
 from roost.doctor.database import database_checks
+from roost.doctor.dumps import dump_checks
 from roost.doctor.files import file_checks, workflow_checks
 from roost.doctor.fly import fly_checks
 from roost.doctor.github import github_checks
@@ -185,6 +186,8 @@ async def _databases(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
         yield check
     for file in loaded.files:
         async for check in database_checks(file, given_values(context, file), time.time):
+            yield check
+        async for check in dump_checks(context, file, datetime.now(UTC)):
             yield check
 
 

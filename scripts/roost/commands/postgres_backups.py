@@ -13,8 +13,14 @@ from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import PostgresDatabase
 from roost.errors import ExitCode, UsageError
 from roost.errors.command import Command
+from roost.fly.leases import Notice
 from roost.operations.context import Context
-from roost.operations.dumps import Dump, dump_folder, list_dumps, remove_stale_parts
+from roost.operations.dump_bucket import store_of
+from roost.operations.dumps import (
+    Dump,
+    dump_folder,
+    remove_stale_parts,
+)
 from roost.operations.postgres_connection import (
     PostgresLogin,
     address_of,
@@ -26,7 +32,7 @@ from roost.operations.postgres_tools import PostgresTools
 from roost.operations.secret_sources import given_values
 from roost.plan.database_address import quoted
 from roost.report.text import listing
-from roost.report.wording import short_time
+from roost.report.wording import counted, short_time
 
 STAMP = "%Y%m%dT%H%M%SZ"
 MB = 10**6
@@ -39,17 +45,31 @@ def uses_postgres(context: Context, name: str) -> bool:
 
 
 async def backup(context: Context, name: str, *, as_json: bool) -> ExitCode:
-    """Dump the rows into a file, as of one moment; the server serves meanwhile."""
-    dumps = _open(context, name)
+    """Dump the rows into a file or a bucket, as of one moment; the server serves meanwhile.
+
+    Raises:
+        UsageError: the dump would be lost with the job that makes it.
+        DumpError: the database refused, or what was written is not whole.
+        BucketError: the bucket does not take it.
+    """
+    file = load_environment(name, context.environments)
+    _check_stays(context, file)
+    dumps = _open(context, file)
     now = datetime.now(UTC)
     remove_stale_parts(dumps.folder, now.timestamp())
-    dump = await dumps.dump(now.strftime(STAMP), now.isoformat(timespec="seconds"))
-    path = dumps.folder / dump.name
+    dump, place = await dumps.dump(now.strftime(STAMP), now.isoformat(timespec="seconds"))
+    removed = await dumps.store.prune(now)
     if as_json:
-        context.out.print_json(json.dumps({**asdict(dump), "path": str(path)}))
+        document = {**asdict(dump), "path": place, "removed": list(removed)}
+        context.out.print_json(json.dumps(document))
         return ExitCode.DONE
+    if removed:
+        context.progress.print(
+            f"  removed {counted(len(removed), 'dump')} that were kept long enough",
+            markup=False,
+        )
     context.out.print(
-        f"{path}: {dump.size / MB:.1f} MB, {dump.count} rows of {len(dump.rows)} tables, as of {short_time(dump.at)}.\n"
+        f"{place}: {dump.size / MB:.1f} MB, {dump.count} rows of {len(dump.rows)} tables, as of {short_time(dump.at)}.\n"
         "It holds every row, with the key of Prefect's secret blocks: store it as you store passwords.\n"
         f"Practise a restore: {Command('restore', name, '--drill')}",
         soft_wrap=True,
@@ -57,17 +77,22 @@ async def backup(context: Context, name: str, *, as_json: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def backups(context: Context, name: str, *, as_json: bool) -> ExitCode:
-    """List the dumps: when, how large, how many rows."""
+async def backups(context: Context, name: str, *, as_json: bool) -> ExitCode:
+    """List the dumps: when, how large, how many rows.
+
+    Raises:
+        MissingSecretError: no source has a key of the bucket.
+        BucketError: the bucket cannot be read.
+    """
     file = load_environment(name, context.environments)
-    folder = dump_folder(context, name)
-    found = list_dumps(folder)
+    store = store_of(context, file, _notice(context))
+    found = await store.dumps()
     if as_json:
-        identity = {"environment": name, "app": file.environment.app, "folder": str(folder)}
+        identity = {"environment": name, "app": file.environment.app, "folder": store.where}
         context.out.print_json(json.dumps({**identity, "backups": [asdict(d) for d in found]}))
     elif not found:
         context.out.print(
-            f"{name} has no dump in {folder} yet. Make one: {Command('backup', name)}. Backups that your "
+            f"{name} has no dump in {store.where} yet. Make one: {Command('backup', name)}. Backups that your "
             "provider makes are on its pages.",
             soft_wrap=True,
         )
@@ -85,8 +110,8 @@ def _rows(found: Iterable[Dump]) -> Iterable[tuple[str, ...]]:
 
 async def restore(context: Context, name: str, *, dump: str, as_json: bool) -> ExitCode:
     """Restore a dump into a new database beside the one in use, and say how to change over."""
-    dumps = _open(context, name)
-    chosen = _choose(dumps, dump, name)
+    dumps = _open(context, load_environment(name, context.environments))
+    chosen = await _choose(dumps, dump, name)
     old = dumps.login.address.database
     new = named_after(old, f"_{datetime.now(UTC).strftime(STAMP).lower()}")
     await dumps.restore(chosen, new)
@@ -112,10 +137,11 @@ async def drill(context: Context, name: str, *, dump: str, as_json: bool) -> Exi
 
     Raises:
         DumpError: it cannot be restored, or rows are missing.
+        BucketError: the bucket does not give it.
     """
     began = time.monotonic()
-    dumps = _open(context, name)
-    chosen = _choose(dumps, dump, name)
+    dumps = _open(context, load_environment(name, context.environments))
+    chosen = await _choose(dumps, dump, name)
     async with dumps.drilled(chosen):
         pass
     seconds = round(time.monotonic() - began, 1)
@@ -141,14 +167,34 @@ def nothing_to_confirm(context: Context, name: str) -> UsageError:
     )
 
 
-def _open(context: Context, name: str) -> PostgresDumps:
+def _check_stays(context: Context, file: EnvironmentFile) -> None:
+    """Check that the dump outlives the job that makes it.
+
+    Raises:
+        UsageError: it would be on a runner's disk, which ends with the job.
+    """
+    environ = context.environ
+    if environ.get("GITHUB_ACTIONS") != "true" or file.environment.backups:
+        return
+    if not environ.get("ROOST_BACKUPS"):
+        raise UsageError(
+            "The dump would be lost: it would be on the runner's disk, which ends with this job. Nothing was dumped.",
+            where=file.name,
+            advice="Name a bucket in database.backups (docs/postgres.md), or in ROOST_BACKUPS a folder that stays.",
+        )
+
+
+def _notice(context: Context) -> Notice:
+    return lambda line: context.progress.print(f"  {line}", markup=False)
+
+
+def _open(context: Context, file: EnvironmentFile) -> PostgresDumps:
     """Return what dumps an environment's database.
 
     Raises:
-        MissingSecretError: no source has the address.
+        MissingSecretError: no source has the address, or a key of the bucket.
         UnusableSecretError: the address cannot work.
     """
-    file = load_environment(name, context.environments)
     values = given_values(context, file)
     check_usable(values)
     secret = _secret_of(file)
@@ -159,9 +205,10 @@ def _open(context: Context, name: str) -> PostgresDumps:
     login = PostgresLogin(address.hosts[0], address, pem, path)
     return PostgresDumps(
         login,
-        PostgresTools(name, context.environ),
-        dump_folder(context, name),
-        lambda line: context.progress.print(f"  {line}", markup=False),
+        PostgresTools(file.name, context.environ),
+        dump_folder(context, file.name),
+        store_of(context, file, _notice(context)),
+        _notice(context),
     )
 
 
@@ -171,19 +218,19 @@ def _secret_of(file: EnvironmentFile) -> str:
     return database.url_secret
 
 
-def _choose(dumps: PostgresDumps, wanted: str, name: str) -> Dump:
+async def _choose(dumps: PostgresDumps, wanted: str, name: str) -> Dump:
     """Return the dump of that name, or the newest.
 
     Raises:
         UsageError: there is none.
     """
-    found = list_dumps(dumps.folder)
+    found = await dumps.store.dumps()
     chosen = next((d for d in found if wanted in ("", d.name)), None)
     if chosen is None:
         what = f"There is no whole dump {wanted}" if wanted else "There is no dump"
         raise UsageError(
-            f"{what} in {dumps.folder}.",
+            f"{what} in {dumps.store.where}.",
             where=name,
-            advice=f"Make one: {Command('backup', name)}. Another folder is named in ROOST_BACKUPS.",
+            advice=f"Make one: {Command('backup', name)}. Another place is named in database.backups or ROOST_BACKUPS.",
         )
     return chosen

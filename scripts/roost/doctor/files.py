@@ -9,6 +9,7 @@ from roost.doctor.check import Check, missing, ok
 from roost.doctor.workflows import FOLDER, Holder, Workflows, lacking
 from roost.environment.fields import Secret
 from roost.environment.load import EnvironmentFile, environment_names
+from roost.environment.model import PostgresDatabase
 from roost.environment.starter import is_example, secret_names
 from roost.errors import Fault, MissingLockError
 from roost.errors.command import Command
@@ -84,6 +85,16 @@ def address_variables(file: EnvironmentFile) -> tuple[str, ...]:
     return _variables(secret for _, secret in file.environment.addresses)
 
 
+def backup_variables(file: EnvironmentFile) -> tuple[str, ...]:
+    """Return the variables that a dump into its bucket needs, the SOPS key included; none without one."""
+    environment = file.environment
+    database = environment.database
+    if not environment.backups or not isinstance(database, PostgresDatabase):
+        return ()
+    address = [secret for secret in environment.secrets if secret.name == database.url_secret]
+    return _variables([*address, *(secret for _, secret in environment.bucket_keys)])
+
+
 def _variables(secrets: Iterable[Secret]) -> tuple[str, ...]:
     found = list(secrets)
     uses_sops = any(secret.source.sops for secret in found)
@@ -93,6 +104,7 @@ def _variables(secrets: Iterable[Secret]) -> tuple[str, ...]:
 def _not_passed_on(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[Check]:
     yield from _lacking(workflows.holders, files, wanted_variables, "have FLY_API_TOKEN")
     yield from _lacking(workflows.tellers, files, address_variables, "send messages")
+    yield from _lacking(workflows.keepers, files, backup_variables, "back up")
 
 
 def _lacking(

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from roost.doctor.branch_rules import MAIN, rule_checks
 from roost.doctor.check import Check, missing, ok, unknown
-from roost.doctor.files import address_variables, wanted_variables
+from roost.doctor.files import address_variables, backup_variables, wanted_variables
 from roost.doctor.runners import runner_checks
 from roost.doctor.shared_secrets import DEPLOYING, GUARDED_SECRETS, shared_secrets
 from roost.doctor.workflows import Workflows
 from roost.environment.load import EnvironmentFile
-from roost.environment.names import NOTIFY
+from roost.environment.names import BACKUP, NOTIFY
 from roost.environment.starter import Starter
 from roost.errors import RoostError
 from roost.github.api import GitHub
@@ -56,6 +56,8 @@ async def github_checks(
     for file in files:
         async for check in checks.environment(file):
             yield check
+        async for check in checks.backup(file):
+            yield check
     async for check in checks.repository(repository):
         yield check
 
@@ -96,6 +98,21 @@ class _GitHubChecks:
             yield check
         if file.environment.protected:
             yield _reviewed(found, _mend(todo, "You approve"))
+
+    async def backup(self, file: EnvironmentFile) -> AsyncIterator[Check]:
+        """Check the environment of the scheduled dumps, where the file keeps them in a bucket."""
+        name, variables = f"{file.name}{BACKUP}", backup_variables(file)
+        if not variables:
+            return
+        self.looked_at.add(name)
+        found = self.environments.get(name)
+        if found is None:
+            yield missing(f"there is no GitHub environment {name}", only_main(name), name)
+            return
+        async for check in self.branches(found, "the address of its database"):
+            yield check
+        async for check in self.secrets(name, map(self.workflows.secret_of, variables), ()):
+            yield check
 
     async def branches(
         self, found: GitHubEnvironment, reached: str = "its token"

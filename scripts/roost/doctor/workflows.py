@@ -19,6 +19,7 @@ _NEEDS_VALUES = re.compile(
     r"\broost\s+(github\s+(deploy|secrets|rollback)|apply|secrets|drift|scale|rollback|restore)\b"
 )
 _TELLS = re.compile(r"\broost\s+github\s+(notify|waiting)\b")
+_DUMPS = re.compile(r"\broost\s+(backup\b|\"\$ACTION\")")
 _SECRET = re.compile(r"\$\{\{\s*secrets\.(\w+)\s*\}\}", re.ASCII)
 
 
@@ -43,6 +44,8 @@ class Workflows:
     """Files that cannot be read as workflows."""
     tellers: tuple[Holder, ...] = ()
     """Steps that send messages, and need their addresses."""
+    keepers: tuple[Holder, ...] = ()
+    """Steps that dump a Postgres into a bucket, and need its address and the bucket's keys."""
 
     def secret_of(self, variable: str) -> str:
         """Return the secret of GitHub that a variable is set to."""
@@ -65,17 +68,19 @@ def read_workflows(repository: Path) -> Workflows:
     files = sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")])
     holders: list[Holder] = []
     tellers: list[Holder] = []
+    keepers: list[Holder] = []
     unreadable: list[str] = []
     for file in files:
         try:
             workflow = yaml.safe_load(file.read_bytes())
             holders += _holders(file.name, workflow)
-            tellers += _tellers(file.name, workflow)
+            tellers += _running(_TELLS, file.name, workflow)
+            keepers += _running(_DUMPS, file.name, workflow)
         except (yaml.YAMLError, OSError, AttributeError, TypeError, ValueError, RecursionError):
             unreadable.append(file.name)
     have = {file.stem for file in files}
     absent = tuple(f"{name}.yml" for name in WANTED if name not in have)
-    return Workflows(tuple(holders), absent, tuple(unreadable), tuple(tellers))
+    return Workflows(tuple(holders), absent, tuple(unreadable), tuple(tellers), tuple(keepers))
 
 
 def _holders(name: str, workflow: Any) -> Iterator[Holder]:
@@ -84,9 +89,9 @@ def _holders(name: str, workflow: Any) -> Iterator[Holder]:
             yield Holder(name, key, dict(_handed(env)))
 
 
-def _tellers(name: str, workflow: Any) -> Iterator[Holder]:
+def _running(commands: re.Pattern[str], name: str, workflow: Any) -> Iterator[Holder]:
     for key, _, run, env in _steps(workflow):
-        if _TELLS.search(run):
+        if commands.search(run):
             yield Holder(name, key, dict(_handed(env)))
 
 

@@ -246,7 +246,8 @@ def _why_apart(mine: _SopsFile, theirs: _SopsFile) -> str:
 
 def _sops_files(file: EnvironmentFile) -> Iterator[_SopsFile]:
     environment = file.environment
-    for secrets, is_address in ((environment.server_secrets, False), (environment.addresses, True)):
+    of_jobs = (*environment.server_secrets, *environment.bucket_keys)
+    for secrets, is_address in ((of_jobs, False), (environment.addresses, True)):
         for place, secret in secrets:
             if name := secret.source.sops:
                 path = file.repository / name

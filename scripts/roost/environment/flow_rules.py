@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from roost.environment.bucket_rules import BUCKET_RULES
 from roost.environment.extras import extras_are_packages, extras_need_our_image
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.flow_units import LONGEST_APP, flow_app, flow_environment
@@ -145,4 +146,4 @@ def all_findings(environment: Environment) -> Iterator[Finding]:
     yield from findings(environment)
     yield from findings(environment, (extras_are_packages, extras_need_our_image))
     yield from findings(environment, (server_variables, *WINDOW_RULES, *FLOW_RULES, *WAKER_RULES))
-    yield from findings(environment, (*REPLICATED_RULES, *NOTIFY_RULES))
+    yield from findings(environment, (*REPLICATED_RULES, *NOTIFY_RULES, *BUCKET_RULES))

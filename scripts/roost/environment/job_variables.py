@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from roost.environment.bucket import BUCKET_SECRETS
 from roost.environment.fields import Secret
-from roost.environment.model import BUCKET_SECRETS
 
 OWN = "ACME_"
 """The prefix of the variables that messages propose."""
@@ -104,15 +104,16 @@ JOB_VARIABLES = (
 )
 
 
-def refused_source(secret: Secret, *, replicates: bool, sent: bool = True) -> str:
+def refused_source(secret: Secret, *, replicates: bool, instead: str = "") -> str:
     """Return why the variable of a secret may not be read, and the fix; empty where it may.
 
     Args:
         secret: a secret of an environment file.
-        replicates: whether the environment's database is copied to a bucket, whose two keys have
-            names that are fixed (`BUCKET_SECRETS`): those alone may come from a variable of
+        replicates: whether the environment's database is copied or dumped to a bucket, whose two keys
+            have fixed names by default (`BUCKET_SECRETS`): those alone may come from a variable of
             their own name.
-        sent: whether the value goes to a server; an address for messages does not.
+        instead: what the value is for, such as `address for messages`; empty for one that is
+            sent to a server.
     """
     variable = secret.source.env
     group = next((g for g in JOB_VARIABLES if variable and g.covers(variable)), None)
@@ -121,7 +122,7 @@ def refused_source(secret: Secret, *, replicates: bool, sent: bool = True) -> st
         return ""
     name = secret.name if _SHOWABLE.fullmatch(secret.name) else "NAME"
     shown = variable if _SHOWABLE.fullmatch(variable) else "this variable"
-    refusal = f"is not sent to a server: {group.why}" if sent else "is no address for messages"
+    refusal = f"is no {instead}" if instead else f"is not sent to a server: {group.why}"
     return (
         f"{shown} is {group.what}, and {refusal}; "
         f"use a variable of your own, such as {{name: {name}, from: {{env: {OWN}{name}}}}}"

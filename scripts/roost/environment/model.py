@@ -14,6 +14,14 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from roost.environment.awake_window import MOST_WINDOWS, AwakeWindow
+from roost.environment.bucket import (
+    Backups,
+    BucketRegion,
+    BucketUrl,
+    Endpoint,
+    allow_url,
+    expand_url,
+)
 from roost.environment.budget import Budget
 from roost.environment.disk import Extend, Retention
 from roost.environment.fields import Duration, Machine, Name, Secret, SettingText
@@ -40,8 +48,6 @@ AUTH_SECRET = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name, not the
 HEAL = "heal"
 """The short form `drift: heal`."""
 SecretPlace = tuple[str | int, ...]
-# The access keys of a bucket, under the names that Litestream reads.
-BUCKET_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def expand_drift(value: object) -> object:
@@ -49,10 +55,6 @@ def expand_drift(value: object) -> object:
     return {"heal": True} if value == HEAL else value
 
 
-# Only plain paths, so that no place has two names: no query, no credentials, no `..`.
-REPLICA_URL = (
-    r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}){1,16}$"
-)
 # A plain relative path, so that no file has two names; a rule refuses `..`.
 OBJECTS_FILE = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,9}\.ya?ml$"
 
@@ -115,27 +117,11 @@ class Scaling(Model):
 class Replicate(Model):
     """A copy of the database in a bucket that follows every change, by Litestream."""
 
-    url: Annotated[
-        str,
-        Field(
-            pattern=REPLICA_URL,
-            max_length=512,
-            examples=["s3://acme-backups/prefect/production"],
-        ),
-    ]
+    url: BucketUrl
     """s3://BUCKET/PATH; the path is this environment's alone."""
-    endpoint: (
-        Annotated[
-            str,
-            Field(
-                pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:[0-9]{1,5})?$",
-                examples=["https://fly.storage.tigris.dev"],
-            ),
-        ]
-        | None
-    ) = None
+    endpoint: Endpoint | None = None
     """Where S3 is, if not at Amazon: Tigris, R2, MinIO and others."""
-    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$", examples=["auto"])] | None = None
+    region: BucketRegion | None = None
     """Region of the bucket; left out, Litestream asks Amazon."""
     sync_interval: Duration = timedelta(seconds=1)
     """At most so much is lost with the volume; each interval with a change is a paid request."""
@@ -144,17 +130,14 @@ class Replicate(Model):
     @classmethod
     def _expand(cls, value: object) -> object:
         """Read the short form `s3://BUCKET/PATH` as the url."""
-        if not isinstance(value, str | dict | Replicate):
-            raise ValueError("must be s3://BUCKET/PATH, or a mapping with url")  # noqa: TRY004 - pydantic reports only ValueError as a fault of the file
-        return {"url": value} if isinstance(value, str) else value
+        return expand_url(value, Replicate)
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Allow the short form, a url alone, beside the mapping."""
-        written = handler.resolve_ref_schema(handler(core_schema))
-        return {"anyOf": [dict(written["properties"]["url"]), written]}
+        return allow_url(handler.resolve_ref_schema(handler(core_schema)))
 
 
 class SqliteDatabase(Model):
@@ -183,6 +166,8 @@ class PostgresDatabase(Model):
     url_secret: Name
     """Name of the secret that holds the connection URL."""
     retention: Retention = Retention()
+    backups: Backups | None = None
+    """Keep the dumps of `roost backup` in a bucket: s3://BUCKET/PATH, or a mapping with url and endpoint."""
 
 
 class Access(Model):
@@ -286,8 +271,8 @@ class Environment(Model):
 
     @property
     def all_secrets(self) -> tuple[tuple[SecretPlace, Secret], ...]:
-        """Every secret that the file names, each with its place: those of servers, then addresses."""
-        return (*self.server_secrets, *self.addresses)
+        """Every secret that the file names, each with its place: those of servers come first."""
+        return (*self.server_secrets, *self.addresses, *self.bucket_keys)
 
     @property
     def server_secrets(self) -> tuple[tuple[SecretPlace, Secret], ...]:
@@ -311,6 +296,24 @@ class Environment(Model):
             (("notify", index, "url_secret"), entry.url_secret)
             for index, entry in enumerate(self.notify)
         )
+
+    @property
+    def bucket_keys(self) -> tuple[tuple[SecretPlace, Secret], ...]:
+        """The keys of the bucket with the dumps, each with its place; no server has them."""
+        kept = self.backups
+        if kept is None:
+            return ()
+        place = ("database", "backups")
+        return (
+            ((*place, "access_key"), kept.access_key),
+            ((*place, "secret_key"), kept.secret_key),
+        )
+
+    @property
+    def backups(self) -> Backups | None:
+        """The bucket with the dumps of the Postgres; None without one."""
+        database = self.database
+        return database.backups if isinstance(database, PostgresDatabase) else None
 
     @property
     def sops_files(self) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ PLAN = "plan"
 """The GitHub environment with the read-only token."""
 PULL_REQUESTS = "pull-requests"
 """The GitHub environment with the key of the App that opens pull requests; only main may use it."""
+BACKUP = ".backup"
+"""The end of the GitHub environment of the scheduled dumps, after the environment's name."""
 NOTIFY = "notify"
 """The GitHub environment with the addresses for messages; only main may use it."""
 RESERVED: Mapping[str, str] = {

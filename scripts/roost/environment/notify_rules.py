@@ -32,7 +32,9 @@ def facts_are_listed_once(environment: Environment) -> Iterator[Finding]:
 def addresses_are_not_the_job_s(environment: Environment) -> Iterator[Finding]:
     """No address may come from a credential of the job that sends to it."""
     for index, entry in enumerate(environment.notify):
-        if message := refused_source(entry.url_secret, replicates=False, sent=False):
+        if message := refused_source(
+            entry.url_secret, replicates=False, instead="address for messages"
+        ):
             yield ("notify", index, "url_secret", "from", "env"), message
 
 

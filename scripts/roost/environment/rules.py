@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from roost.environment.bucket import BUCKET_SECRETS, is_unencrypted
 from roost.environment.job_variables import refused_source
 from roost.environment.machine_memory import kind_and_cpus, memory_range
 from roost.environment.model import (
     AUTH_SECRET,
-    BUCKET_SECRETS,
     Environment,
     PostgresDatabase,
     Replicate,
@@ -25,10 +25,6 @@ Finding = tuple[Path, str]
 Rule = Callable[[Environment], Iterator[Finding]]
 
 SUSPEND_LIMIT_MB = 2048
-# Private networks: this computer, and Fly's network between the machines of an organization.
-_OWN_NETWORK = re.compile(
-    r"http://(127\.0\.0\.1|localhost|.+\.(internal|flycast))(:\d+)?", re.ASCII
-)
 _CLIENT_IMAGE = re.compile(r"(^|/)prefecthq/prefect-client([:@]|$)")
 SETTING = re.compile(r"PREFECT_[A-Z0-9_]+", re.ASCII)
 
@@ -267,8 +263,7 @@ def replica_needs_our_image(environment: Environment) -> Iterator[Finding]:
 def replica_is_private_on_its_way(environment: Environment) -> Iterator[Finding]:
     """A copy must be encrypted in transit: it contains all data, and the key of the server's blocks."""
     replica = replica_of(environment)
-    endpoint = (replica and replica.endpoint) or ""
-    if endpoint.startswith("http://") and not _OWN_NETWORK.fullmatch(endpoint):
+    if replica and is_unencrypted(replica.endpoint):
         yield (
             ("database", "replicate", "endpoint"),
             "the database would be sent unencrypted; write https://",

@@ -48,6 +48,7 @@ from roost.errors.input import (
     UsageError,
 )
 from roost.errors.services import (
+    BucketError,
     ClientError,
     FlyAnswerError,
     FlyCapacityError,
@@ -89,6 +90,7 @@ from roost.errors.workflows import (
 __all__ = [
     "BadDocumentError",
     "BadEventError",
+    "BucketError",
     "ChangedMeanwhileError",
     "ClientError",
     "DatabaseMoveError",

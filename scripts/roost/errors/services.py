@@ -178,6 +178,12 @@ class PrivateNetworkError(RoostError):
     word = "private-network"
 
 
+class BucketError(RoostError):
+    """The bucket with the dumps of a Postgres refused or failed."""
+
+    word = "bucket"
+
+
 class ClientError(RoostError):
     """The Prefect of this computer got no valid answer from a server."""
 

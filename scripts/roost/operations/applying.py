@@ -155,10 +155,10 @@ async def _changing(
     )
     doing = lease_description(command, context.environ)
     async with (
-        in_time(planned.file.name),
+        in_time(planned.file.name) as more_time,
         lease_holder(target.fly, planned.desired.app, notice, doing) as leases,
     ):
-        work = Work(target.fly, leases, {}, notice)
+        work = Work(target.fly, leases, {}, notice, more_time=more_time)
         git = commit_of(context.environ, planned.file.path.parent)
         yield work, snapshots, planned.desired, git, moment
 
@@ -205,10 +205,12 @@ async def apply_planned(
 
     doing = doing or lease_description("apply", context.environ)
     async with (
-        in_time(planned.file.name),
+        in_time(planned.file.name) as more_time,
         lease_holder(target.fly, environment.app, notice, doing) as leases,
     ):
-        work = Work(target.fly, leases, values, notice, app_created=app_created)
+        work = Work(
+            target.fly, leases, values, notice, app_created=app_created, more_time=more_time
+        )
         releaser = Releaser(
             work,
             proof_of(context, target, planned, values.get(login_name(file))),

@@ -19,7 +19,7 @@ import asyncpg
 from roost.errors import DumpError, RoostError
 from roost.errors.command import Command
 from roost.fly.leases import Notice
-from roost.operations.dumps import SUFFIX, Dump, begin_part, finish, sha256_of
+from roost.operations.dumps import SUFFIX, Dump, DumpStore, begin_part, sha256_of
 from roost.operations.postgres_connection import PostgresLogin, words_of
 from roost.operations.postgres_tools import PostgresTools
 from roost.plan.database_address import quoted
@@ -45,17 +45,19 @@ class PostgresDumps:
     Args:
         login: the login of its server.
         tools: runs PostgreSQL's programs.
-        folder: where the dumps are.
+        folder: where a dump is a file until it is whole.
+        store: where the dumps are kept.
         notice: called with a line before each step.
     """
 
     login: PostgresLogin
     tools: PostgresTools
     folder: Path
+    store: DumpStore
     notice: Notice
 
-    async def dump(self, stamp: str, at: str) -> Dump:
-        """Write a dump, as of one moment, and return it once it is whole.
+    async def dump(self, stamp: str, at: str) -> tuple[Dump, str]:
+        """Make a dump, as of one moment; return it with where it is, once it is whole and kept.
 
         Args:
             stamp: the time, for the name of the file.
@@ -63,6 +65,7 @@ class PostgresDumps:
 
         Raises:
             DumpError: the database refused, or what was written is not whole; no dump is left.
+            BucketError: the bucket does not take it; no dump is left.
             MissingToolError: there is no pg_dump of the server's version.
         """
         name = f"{self.tools.environment}-{stamp}{SUFFIX}"
@@ -100,8 +103,10 @@ class PostgresDumps:
             state["extension"] or state["schema"],
             rows,
         )
-        finish(self.folder, dump)
-        return dump
+        try:
+            return dump, await self.store.keep(part, dump)
+        finally:
+            part.unlink(missing_ok=True)
 
     def _check_ours(self, rows: Mapping[str, int]) -> None:
         """Check that this is the server's database: a dump of nothing is no backup."""
@@ -136,20 +141,24 @@ class PostgresDumps:
         Raises:
             DumpError: the file is damaged, the server refused, or rows are missing; the new database
                 is dropped.
+            BucketError: the bucket does not give it; nothing was created.
             MissingToolError: there is no pg_restore of the dump's version.
         """
-        path = self.folder / dump.name
-        if sha256_of(path) != dump.sha256:
-            raise DumpError(
-                f"{path} is not what was written: its sha256 is another one.",
-                where=self.tools.environment,
-                advice=f"Take another one: {Command('backups', self.tools.environment)}",
-            )
+        async with self.store.fetched(dump) as path:
+            if sha256_of(path) != dump.sha256:
+                raise DumpError(
+                    f"{dump.name} in {self.store.where} is not what was written: its sha256 is another one.",
+                    where=self.tools.environment,
+                    advice=f"Take another one: {Command('backups', self.tools.environment)}",
+                )
+            await self._restore(dump, path, database)
+
+    async def _restore(self, dump: Dump, path: Path, database: str) -> None:
         contents = await self._contents(path, dump.major)
         await self._create(database)
         try:
             self.notice(f"restore {dump.name} into the database {database}")
-            await self._fill(dump, contents, database)
+            await self._fill(dump, path, contents, database)
         except BaseException:
             with anyio.move_on_after(REMOVE_LIMIT_S, shield=True):
                 await self.drop(database)
@@ -161,7 +170,7 @@ class PostgresDumps:
             async with self.login.connected() as connection:
                 await connection.execute(f"CREATE DATABASE {quoted(database)}")
 
-    async def _fill(self, dump: Dump, contents: list[str], database: str) -> None:
+    async def _fill(self, dump: Dump, path: Path, contents: list[str], database: str) -> None:
         target = self.login.to(database)
         schema, extension = quoted(dump.schema), quoted(dump.extension)
         with self._explained():
@@ -181,7 +190,7 @@ class PostgresDumps:
                 (
                     *("--no-owner", "--no-privileges", "--no-password", "--single-transaction"),
                     *(f"--use-list={chosen}", f"--dbname=dbname={_conninfo(database)}"),
-                    str(self.folder / dump.name),
+                    str(path),
                 ),
                 target,
             )

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from roost.apply.secret_values import Values, find_object_values, find_values
+from roost.apply.secret_values import (
+    Values,
+    find_bucket_keys,
+    find_object_values,
+    find_values,
+)
 from roost.apply.sops import SopsFiles, Unread
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.load import EnvironmentFile
@@ -28,6 +33,12 @@ def given_values(context: Context, file: EnvironmentFile) -> Values:
     """Return the values of the sources; a missing value is part of the result, not an error."""
     files = SopsFiles(file.repository, context.environ)
     return find_values(file.environment, context.environ, files)
+
+
+def bucket_values(context: Context, file: EnvironmentFile) -> Values:
+    """Return the keys of the bucket with the dumps, from their sources."""
+    files = SopsFiles(file.repository, context.environ)
+    return find_bucket_keys(file.environment, context.environ, files)
 
 
 def known_values(

@@ -32,13 +32,17 @@ from roost.plan.steps import CopyDatabase, Json, PlanItem, Refusal, Risk
 MOVED_FROM = "ROOST_MOVED_FROM"
 """The variable of a server on PostgreSQL whose volume still holds its earlier database."""
 RESULT_KEY = "roost_move"
-"""The metadata entry with the result of a copy (deploy/roost_server/move_database.py)."""
+"""The metadata entry with the result of a copy (deploy/roost_server/move_report.py)."""
+PROGRESS_KEY = "roost_move_progress"
+"""The metadata entry with how far a copy is (deploy/roost_server/move_progress.py)."""
+OF_COPY = (RESULT_KEY, PROGRESS_KEY)
 # The image's own command, with the argument that copies the database and exits (deploy/server.py).
 COMMAND = ("python", "server.py", "move-database")
 BACK_COMMAND = ("python", "server.py", "move-to-volume")
 _SQLITE, _POSTGRES = "sqlite", "postgres"
 _HOME, _HOME_WITHOUT_VOLUME = "PREFECT_HOME", "/tmp/prefect"  # noqa: S108 - the machine's own
 _MOST_WORDS = 4_000
+_MOST_NAME = 30
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,25 @@ class CopyResult:
     tables: tuple[CopiedTable, ...] = ()
     seconds: float = 0.0
     error: str = ""
+
+
+@dataclass(frozen=True)
+class CopyProgress:
+    """How far a copy is.
+
+    Args:
+        doing: what it does: `copy`, or `compare` once all rows are there.
+        table: the table that it is at.
+        rows: how many rows of all tables this part has done.
+        of: all rows.
+        done: a counter of both parts; while it grows, the copy goes on.
+    """
+
+    doing: str
+    table: str
+    rows: int
+    of: int
+    done: int
 
 
 def is_copier(config: Json | None) -> bool:
@@ -122,10 +145,10 @@ def copier_config(
 
     Args:
         config: what the machine gets after the copy, with its volume.
-        metadata: of the machine now; it stays, without the result of an earlier copy.
+        metadata: of the machine now; it stays, without what an earlier copy left.
         command: what copies.
     """
-    metadata = {key: value for key, value in metadata.items() if key != RESULT_KEY}
+    metadata = {key: value for key, value in metadata.items() if key not in OF_COPY}
     return {
         "image": config["image"],
         "guest": config["guest"],
@@ -145,7 +168,7 @@ def copier_config(
 def served(config: Json) -> Json:
     """Return a live config without what only a copier has."""
     kept = {key: value for key, value in config.items() if key != "init" or not is_copier(config)}
-    metadata = {k: v for k, v in (config.get("metadata") or {}).items() if k != RESULT_KEY}
+    metadata = {k: v for k, v in (config.get("metadata") or {}).items() if k not in OF_COPY}
     return {**kept, "metadata": metadata}
 
 
@@ -162,6 +185,22 @@ def copy_result(machine: Machine) -> CopyResult | None:
         error = str(found.get("error", ""))[:_MOST_WORDS]
         return CopyResult(tables, float(found.get("seconds", 0)), error)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def copy_progress(machine: Machine) -> CopyProgress | None:
+    """Return how far the copy of the machine's present config is; None if it has not said.
+
+    The machine wrote it, so its form is checked.
+    """
+    try:
+        found = json.loads(machine.metadata.get(PROGRESS_KEY, ""))
+        if found["version"] != machine.instance_id:
+            return None
+        doing = "compare" if found["doing"] == "compare" else "copy"
+        numbers = (int(found[name]) for name in ("rows", "of", "done"))
+        return CopyProgress(doing, str(found["table"])[:_MOST_NAME], *numbers)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 

@@ -16,7 +16,7 @@ from roost.plan.backups import retained_entry, retained_volumes
 from roost.plan.database_move import (
     BACK_COMMAND,
     MOVED_FROM,
-    RESULT_KEY,
+    OF_COPY,
     copier_config,
     is_copier,
 )
@@ -123,7 +123,7 @@ def _changed(desired: Desired, machine: Machine) -> tuple[str, str] | None:
 def served_config(desired: Desired, state: Restoring, volume: str, release: Release) -> Json:
     """Return the config with which the new machine serves from its volume."""
     config, old = with_volume(desired.machines[0].config, volume), state.old
-    own = {k: v for k, v in old.metadata.items() if k not in (JOURNAL_KEY, RESULT_KEY)}
+    own = {k: v for k, v in old.metadata.items() if k not in (JOURNAL_KEY, *OF_COPY)}
     before = [old.mounted_volume] if old.mounted_volume else []
     kept = retained_entry([*retained_volumes([old]), *before])
     metadata = {**own, **kept, **config["metadata"], release.key: release.encoded()}

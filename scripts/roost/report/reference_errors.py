@@ -87,6 +87,7 @@ REMEDIES = {
     "snapshot": "See `fly volumes snapshots list`, then run the command again.",
     "other-database": "Remove the setting or secret that names another database.",
     "not-held-still": "Read the server's log, or stop the machine and copy it at rest.",
+    "bucket": f"Correct what the message names in `database.backups`, its two secrets, or the bucket's rules; then `{Command('backups', 'ENV')}` lists the dumps.",
     "dump": f"Read the database's words in the message. `{Command('doctor', 'ENV', '--database')}` shows more.",
     "drill-failed": "Take another backup and practise with that one. The server was not touched.",
     # The client of a user

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from roost.commands.drift import compare_all, report, summary, watched, write_result
 from roost.environment.flow_units import split_name
-from roost.environment.load import environment_names, load_files
+from roost.environment.load import EnvironmentFile, environment_names, load_files
 from roost.environment.starter import is_example
 from roost.errors import ExitCode, RoostError
 from roost.errors.command import Command
@@ -76,6 +76,7 @@ async def drift(context: Context, results: Path | None) -> ExitCode:
     write_result(results, SUMMARY, run)
     if runner is None:
         return outcome(totals)
+    runner.output("backup", json.dumps(to_back_up(loaded.files, totals.found)))
     write_to_run(runner, totals, documents, run)
     return ExitCode.ERROR if outcome(totals) is ExitCode.ERROR else ExitCode.DONE
 
@@ -85,7 +86,8 @@ def nothing_to_watch(context: Context, runner: Runner, results: Path | None) -> 
     # With the note, the job that follows does not report an app as gone: Fly was not read.
     run = RunResult(environments=(), notes=(NOTHING,))
     write_result(results, SUMMARY, {"format": 1, **run.model_dump(mode="json")})
-    for name, value in (("heal", "[]"), ("end", "[]"), ("any", "false"), ("state", "clean")):
+    lists = (("heal", "[]"), ("end", "[]"), ("backup", "[]"))
+    for name, value in (*lists, ("any", "false"), ("state", "clean")):
         runner.output(name, value)
     runner.summary(f"## Roost drift\n\n{text(NOTHING)}")
     context.out.print(NOTHING, markup=False, soft_wrap=True)
@@ -115,6 +117,16 @@ async def without_new(context: Context, found: Sequence[DriftFound]) -> list[Dri
             f"The records of deployments could not be read: {error}", markup=False
         )
         return list(found)
+
+
+def to_back_up(files: Sequence[EnvironmentFile], found: Sequence[DriftFound]) -> list[str]:
+    """Return the environments whose dumps go to a bucket, but for those that were never deployed.
+
+    What Fly says of the others does not matter: their databases are elsewhere.
+    """
+    new = {one.name for one in found if one.new}
+    kept = [file.name for file in files if file.beside is None and file.environment.backups]
+    return [name for name in kept if name not in new][:MOST_JOBS]
 
 
 def outcome(totals: Totals) -> ExitCode:

@@ -194,3 +194,16 @@ def test_a_command_for_servers_alone_says_so(applied):
 
     assert said.code != 0
     assert "staging.redis is the Redis" in said.err
+
+
+@pytest.mark.parametrize(
+    "command", [("backup",), ("backups",), ("restore",), ("restore", "--drill")], ids=" ".join
+)
+def test_a_redis_is_not_backed_up_and_the_command_says_what_is(managed, fly, command):
+    said = managed(command[0], "staging.redis", *command[1:])
+
+    assert said.code == 3
+    words = " ".join(said.err.split())
+    assert "A Redis is neither backed up nor restored" in words
+    assert "backup staging" in words
+    assert not fly.apps[REDIS].machines

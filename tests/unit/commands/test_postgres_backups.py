@@ -50,3 +50,28 @@ def test_what_a_killed_backup_left_is_removed_and_that_of_a_running_one_stays(tm
     remove_stale_parts(tmp_path, now)
 
     assert list(tmp_path.iterdir()) == [running]
+
+
+def test_a_dump_that_would_end_with_its_job_on_github_is_refused(
+    roost, rewrite, monkeypatch, tmp_path
+):
+    made = []
+
+    async def dump(self, *_):
+        made.append(self.store.where)
+        raise DumpError("not here")
+
+    monkeypatch.setattr(PostgresDumps, "dump", dump)
+    monkeypatch.setenv("DATABASE_URL", URL)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.delenv("ROOST_BACKUPS", raising=False)
+    rewrite(POSTGRES)
+
+    refused = roost("backup", "staging")
+    monkeypatch.setenv("ROOST_BACKUPS", str(tmp_path / "stays"))
+    tried = roost("backup", "staging")
+
+    assert refused.code == 3
+    assert "The dump would be lost" in refused.err
+    assert "not here" in tried.err
+    assert made == [str(tmp_path / "stays" / "staging")]

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from helpers.environments import environment_data
+from helpers.environments import POSTGRES, environment_data
 from helpers.fly_tokens import fly_token
 from helpers.github_settings import (
     ADMIN_IN_PULLS,
@@ -898,6 +898,45 @@ def test_addresses_for_messages_belong_in_an_environment_of_their_own(
     assert not any("NOTIFY_URL" in line for line in none)
     assert "notify: every branch reaches its addresses, not only main" in some
     assert "notify: its GitHub environment has no secret ON_CALL" in some
+
+
+DUMPS = """\
+on: push
+jobs:
+  backup:
+    environment: {name: "${{ matrix.environment }}.backup", deployment: false}
+    steps:
+      - env: {DATABASE_URL: "${{ secrets.DATABASE_URL }}"}
+        run: ./run roost backup -- "$ENVIRONMENT"
+"""
+
+
+@pytest.mark.usefixtures("fly")
+def test_scheduled_dumps_have_an_environment_of_their_own_for_main_alone(
+    roost, rewrite, github, repository
+):
+    (repository / ".github/workflows/drift.yml").write_text(DUMPS)
+    kept = {"url": "s3://acme-backups/prefect", "secret_key": "BUCKET_KEY"}
+    rewrite(POSTGRES, app="my-prefect", database={"backups": kept})
+
+    none = lines(roost("doctor"), "missing")
+    github.change(
+        {
+            **environments(**{"staging.backup": environment("staging.backup")}),
+            "/environments/staging.backup/secrets": GitHubSettings.secrets("DATABASE_URL"),
+        }
+    )
+    some = lines(roost("doctor"), "missing")
+
+    assert "staging.backup: there is no GitHub environment staging.backup" in none
+    assert "BUCKET_KEY (staging) is not passed on by drift.yml (backup)" in none
+    assert not any("DATABASE_URL (staging) is not passed on by drift.yml" in line for line in none)
+    reached = "staging.backup: every branch reaches the address of its database, not only main"
+    assert reached in some
+    for name in ("AWS_ACCESS_KEY_ID", "BUCKET_KEY"):
+        assert f"staging.backup: its GitHub environment has no secret {name}" in some
+    # No server and no other job has the keys of the bucket.
+    assert not any("staging: " in line and "BUCKET_KEY" in line for line in some)
 
 
 @pytest.mark.usefixtures("repository", "fly")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from helpers.environments import environment_data
+from roost.environment.bucket import BUCKET_SECRETS
 from roost.environment.job_variables import JOB_VARIABLES
-from roost.environment.model import AUTH_SECRET, BUCKET_SECRETS, Environment
+from roost.environment.model import AUTH_SECRET, Environment
 from roost.environment.rules import findings
 
 NAMES = [name for group in JOB_VARIABLES for name in group.names]

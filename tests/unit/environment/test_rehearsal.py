@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from helpers.environments import POSTGRES, environment_file
-from roost.environment.model import AUTH_SECRET, BUCKET_SECRETS
+from roost.environment.bucket import BUCKET_SECRETS
+from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import NO_VALUE, confined, rehearsed, unplayable
 from roost.environment.scale import scale_faults
 

@@ -6,7 +6,8 @@ import pytest
 
 from helpers.environments import environment_file
 from helpers.pretend_fly import applied
-from roost.environment.model import AUTH_SECRET, BUCKET_SECRETS
+from roost.environment.bucket import BUCKET_SECRETS
+from roost.environment.model import AUTH_SECRET
 from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.live import Live

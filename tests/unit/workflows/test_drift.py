@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from helpers.environments import environment_data
+from helpers.environments import POSTGRES, environment_data, environment_file
 from helpers.fake_github import FakeGitHub
 from helpers.fly_tokens import fly_token
 from helpers.overrides import end_override
-from roost.workflows.drift import jobs_of, with_jobs
+from roost.operations.drift_result import DriftFound
+from roost.workflows.drift import jobs_of, to_back_up, with_jobs
 
 DEMO = ("--min-machines-running", "1", "--until", "4h", "--reason", "demo")
 
@@ -53,6 +54,21 @@ def outputs(runner):
     return {name: json.loads(given[name]) for name in ("heal", "end", "any")} | {
         "state": given["state"]
     }
+
+
+def test_what_keeps_its_dumps_in_a_bucket_is_backed_up_once_it_was_deployed():
+    kept = {**POSTGRES["database"], "backups": "s3://acme-backups/prefect"}
+    postgres = {**POSTGRES, "database": kept}
+    files = [
+        environment_file(postgres, name="new"),
+        environment_file(postgres, name="production"),
+        environment_file(POSTGRES, name="elsewhere"),
+        environment_file(name="sqlite"),
+    ]
+
+    assert to_back_up(files, [DriftFound("new", new=True), DriftFound("production")]) == [
+        "production"
+    ]
 
 
 def test_all_clean_is_0_with_nothing_to_do(applied, fly, runner, tmp_path):
