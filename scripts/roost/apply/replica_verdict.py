@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -56,7 +56,7 @@ class ReplicatedProof(Proof):
         if not whole.good:
             return whole
         now = [each for each in await self.fly.list_machines(self.app) if each.id in machines]
-        serving = [each.id for each in now if not runs_services(each.config or {})]
+        serving = {each.id: each.region for each in now if not runs_services(each.config or {})}
         if not serving:
             return replace(whole, why="No machine for the API is there any more.")
         shared = await self._run_shared(serving, machines, version, before)
@@ -94,7 +94,7 @@ class ReplicatedProof(Proof):
 
     async def _run_shared(
         self,
-        serving: Iterable[str],
+        serving: Mapping[str, str],
         machines: Mapping[str, str],
         version: str,
         before: tuple[Machine, ...],
@@ -102,9 +102,11 @@ class ReplicatedProof(Proof):
         url = await self.find_url()
         async with AsyncExitStack() as stack:
             servers = []
-            for machine in serving:
+            for machine, region in serving.items():
                 http = self.open_server(url, TIMEOUT_S, headers={**GATE_HEADERS, PIN: machine})
-                server = Server(await stack.enter_async_context(http), self.auth, version)
+                server = Server(
+                    await stack.enter_async_context(http), self.auth, version, region=region
+                )
                 servers.append(await with_csrf(server))
             checks = tuple(
                 Check(name, limit_s, partial(action, servers), LOOK)

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import anyio
@@ -110,7 +110,7 @@ async def look(context: Context, *, local: bool) -> Fleet:
     errors = faulty(loaded.faults)
     broken = [FleetRow(name, "", State.ERROR, error=error) for name, error in errors.items()]
     files = [file for file in loaded.files if file.name not in errors]
-    now = datetime.now(UTC)
+    now = context.clients.now()
     rows: tuple[FleetRow, ...] = ()
     if files:
         async with connect(context, local=local) as target:

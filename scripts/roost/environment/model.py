@@ -59,6 +59,9 @@ def expand_drift(value: object) -> object:
 OBJECTS_FILE = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,9}\.ya?ml$"
 
 
+Region = Literal[REGIONS]  # type: ignore[valid-type] # one tuple serves model and messages
+
+
 class Prefect(Model):
     """Which Prefect runs, and with what settings."""
 
@@ -103,6 +106,8 @@ class Scaling(Model):
 
     count: Annotated[int, Field(ge=0, le=20)] = 1
     """Number of machines: 1, or with postgres 0; with topology replicated 2 or more that serve the API."""
+    regions: Annotated[tuple[Region, ...], Field(strict=False, max_length=20)] = ()
+    """Regions of the machines for the API of topology replicated, in turns; left out, all are in `region`."""
     min_machines_running: Annotated[int, Field(ge=0, le=20)] = 0
     """0: may sleep. 1: always on."""
     autostop: Literal["off", "stop", "suspend"] = "suspend"
@@ -226,7 +231,7 @@ class Environment(Model):
     """Fly app name, world-wide; the server is https://APP.fly.dev, a private one http://APP.flycast."""
     organization: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "personal"
     """Slug of the Fly organization that pays."""
-    region: Annotated[Literal[REGIONS], Field(examples=["iad"])]  # type: ignore[valid-type] # one tuple serves model and messages
+    region: Annotated[Region, Field(examples=["iad"])]
     """Fly region the machine and its volume live in."""
     adopt: (
         Annotated[str, Field(pattern=r"^[0-9a-z]{8,32}$", examples=["148e21ea7d6389"])] | None

@@ -165,6 +165,38 @@ def it_has_several_machines(environment: Environment) -> Iterator[Finding]:
         )
 
 
+def its_regions_have_machines(environment: Environment) -> Iterator[Finding]:
+    """Machines for the API may be in several regions, and one of them is that of everything else."""
+    regions, where = environment.scaling.regions, ("scaling", "regions")
+    if not regions:
+        return
+    if not environment.replicated:
+        yield (where, "one machine is in one region; remove regions, or set topology to replicated")
+        return
+    twice = sorted({each for each in regions if regions.count(each) > 1})
+    if twice:
+        yield (
+            where,
+            f"has {', '.join(twice)} more than once; count says how many machines there are",
+        )
+    elif environment.region not in regions:
+        yield (
+            where,
+            (
+                f"does not have {environment.region}, where the services' machine is; add it, or change "
+                "region"
+            ),
+        )
+    elif len(regions) > environment.scaling.count:
+        yield (
+            where,
+            (
+                f"has {len(regions)} regions for {environment.scaling.count} machines; set count to "
+                f"{len(regions)} or more"
+            ),
+        )
+
+
 def it_does_not_sleep(environment: Environment) -> Iterator[Finding]:
     """Its services must run for schedules to fire, and each machine asks the Redis every second."""
     scaling = environment.scaling
@@ -213,6 +245,7 @@ REPLICATED_RULES: tuple[Rule, ...] = (
     its_redis_is_one,
     its_image_has_the_package,
     it_has_several_machines,
+    its_regions_have_machines,
     it_does_not_sleep,
     nothing_waits_for_its_sleep,
 )

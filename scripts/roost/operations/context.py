@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ class Clients:
     """Finds the running local Fly that keeps its state in a folder."""
     package_index: Callable[[Mapping[str, str]], PackageIndex] = index_of
     """Opens the index of packages that the environment variables name."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """Returns the time."""
     make_value: Callable[[str], str] = make_value
     """Generates the value of a secret that nobody set, on a local Fly."""
 

@@ -95,6 +95,8 @@ class Desired:
     secrets: tuple[str, ...]
     prune: bool
     machines: tuple[DesiredMachine, ...]
+    regions: tuple[str, ...] = ()
+    """Regions in which the machines for the API take turns; empty where all are in one."""
     ignored: tuple[Ignored, ...] = ()
     """Fields left to somebody else; `machines` and `volume` then have the live values in them."""
     back: bool = False

@@ -10,7 +10,7 @@ from roost.plan.desired import Desired, DesiredMachine, DesiredVolume, Json
 from roost.plan.flow_machine import flow_machine_config
 from roost.plan.machine_config import machine_config, volume
 from roost.plan.redis_machine import redis_machine_config
-from roost.plan.replicas import slots_of
+from roost.plan.replicas import region_of, slots_of
 from roost.plan.waker_machine import waker_machine_config
 
 
@@ -28,11 +28,12 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
         machines=tuple(
             DesiredMachine(
                 name=slot,
-                region=environment.region,
+                region=region_of(slot, environment.region, environment.scaling.regions),
                 config=_config(file, image, slot),
             )
             for slot in slots_of(environment.scaling.count, replicated=environment.replicated)
         ),
+        regions=environment.scaling.regions,
         ignored=environment.drift.ignore,
         adopt="" if file.beside else environment.adopt or "",
         sources={secret.name: secret.source.description for secret in environment.secrets},

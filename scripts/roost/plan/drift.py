@@ -212,7 +212,7 @@ def _cause_without_record(step: Step, evidence: _Evidence) -> Cause:
 
 
 def _cause_of_missing(step: CreateMachine, evidence: _Evidence, release: Release) -> Cause:
-    if release.region != step.region:
+    if release.region_of(step.name) != step.region:
         return Cause.NOT_APPLIED
     if slot_number(step.name) <= release.machines:
         return Cause.CUT_SHORT if release.verdict is Verdict.PENDING else Cause.BY_HAND

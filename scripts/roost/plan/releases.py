@@ -33,7 +33,7 @@ from roost.plan.desired import (
 from roost.plan.document import canonical
 from roost.plan.ignored import ignored_fields
 from roost.plan.live import Live
-from roost.plan.replicas import config_for, is_replicated, slots_of
+from roost.plan.replicas import config_for, is_replicated, region_of, slots_of
 from roost.prefect.versions import Version, parse_version
 
 KEPT = 8
@@ -75,7 +75,7 @@ class Release:
 
     Args:
         number: counts up; the highest is the live one.
-        region: region of its machines.
+        region: region of its machines; of a replicated server, that of the services' machine.
         config: the machine's config as sent, without what differs from slot to slot.
         machines: the number of machines.
         secrets: a hash of the secrets' digests, so that another value is another release.
@@ -86,6 +86,7 @@ class Release:
         why: why it failed.
         ignored: names of config fields that somebody else sets.
         prune: whether secrets that the file does not list were removed.
+        regions: regions in which the machines for the API take turns; empty where all are in one.
     """
 
     number: int
@@ -101,6 +102,7 @@ class Release:
     why: str = ""
     ignored: tuple[str, ...] = ()
     prune: bool = False
+    regions: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -115,7 +117,12 @@ class Release:
     @property
     def setup(self) -> str:
         """Equal for releases between which a rollback changes nothing; it restores no secrets."""
-        return _digest({"config": self._seen, "region": self.region, "machines": self.machines})
+        where = {"region": self.region, **({"regions": self.regions} if self.regions else {})}
+        return _digest({"config": self._seen, **where, "machines": self.machines})
+
+    def region_of(self, slot: str) -> str:
+        """Return the region of one of its machines."""
+        return region_of(slot, self.region, self.regions)
 
     @property
     def _seen(self) -> Json:
@@ -159,6 +166,8 @@ class Release:
         """Return it as the text that metadata holds."""
         packed = zlib.compress(canonical(self.config).encode(), 9)
         fields = {**vars(self), "verdict": self.verdict.value}
+        if not self.regions:  # records of one region are as they always were
+            del fields["regions"]
         return canonical({**fields, "config": base64.b64encode(packed).decode()})
 
 
@@ -185,7 +194,8 @@ def draft(desired: Desired, live: Live, known: tuple[Release, ...]) -> Release |
         return None
     return Release(
         number=known[-1].number + 1 if known else 1,
-        region=desired.machines[0].region,
+        region=desired.machines[-1].region,  # the services' machine is the last
+        regions=desired.regions,
         config=_bare_config(desired.machines[0]),
         machines=len(desired.machines),
         secrets=secrets_digest(live.secrets),
@@ -352,6 +362,7 @@ def desired_of(release: Release, desired: Desired, *, back: bool = True) -> Desi
     ports = service_of(desired.machines[0].config).get("ports") if desired.machines else None
     return replace(
         desired,
+        regions=release.regions,
         machines=tuple(_machine(release, slot, ports) for slot in slots),
         back=back and desired.volume is not None,
     )
@@ -362,7 +373,7 @@ def _machine(release: Release, slot: str, ports: list[Json] | None) -> DesiredMa
     if ports and service_of(config):
         first, *others = config["services"]
         config["services"] = [{**first, "ports": ports}, *others]
-    return DesiredMachine(slot, release.region, config_for(slot, config, _check(config)))
+    return DesiredMachine(slot, release.region_of(slot), config_for(slot, config, _check(config)))
 
 
 def _check(config: Json) -> Json:
@@ -377,6 +388,7 @@ def changed_fields(before: Release, after: Release) -> tuple[str, ...]:
     fields = [*differences(new, old), *differences(old, new)]
     names = [change.field for change in fields]
     names += ["region"] if before.region != after.region else []
+    names += ["regions"] if before.regions != after.regions else []
     names += ["machines"] if before.machines != after.machines else []
     names += ["secrets"] if before.secrets != after.secrets else []
     return tuple(dict.fromkeys(names))

@@ -6,7 +6,7 @@ for the API, and that of the services' machine follows from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from roost.plan.desired import PROCESS_GROUP, DesiredMachine, Json, service_of
 
@@ -36,6 +36,13 @@ def slots_of(count: int, *, replicated: bool) -> tuple[str, ...]:
     """Return the slots of a server with `count` machines for the API; the services' is the last."""
     serving = tuple(f"{PROCESS_GROUP}-{slot}" for slot in range(1, count + 1))
     return (*serving, SERVICES_SLOT) if replicated else serving
+
+
+def region_of(slot: str, region: str, regions: Sequence[str]) -> str:
+    """Return the region of a slot: those for the API take turns in `regions`, the services' is in `region`."""
+    if slot == SERVICES_SLOT or not regions:
+        return region
+    return regions[(int(slot.rpartition("-")[2]) - 1) % len(regions)]
 
 
 def config_for(slot: str, config: Json, check: Json) -> Json:

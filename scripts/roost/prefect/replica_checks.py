@@ -7,6 +7,7 @@ others. `Server.http` of each server here sends its requests to one machine.
 from __future__ import annotations
 
 import secrets
+import statistics
 from collections.abc import Sequence
 from http import HTTPStatus
 from itertools import pairwise
@@ -22,6 +23,9 @@ LEASE_S = 60
 """The shortest lease that Prefect gives."""
 SETTLE_S = 6.0
 """Prefect's scheduler looks for new schedules every 5 s; a second one would have run by then."""
+FAR_S = 0.02
+"""From here on it is reported that a region is far: one request asks the database several times."""
+ROUNDS = 7
 _SHARED = "Do the machines use one Redis? Look at their logs."
 
 
@@ -93,4 +97,32 @@ async def check_answers(machines: Sequence[Server], _: Server) -> str:
         version = await server.call("GET", "/admin/version")
         if server.version and version != server.version:
             raise CheckFailedError(f"one machine runs Prefect {server.quote(str(version))}")
-    return f"all {len(machines)} machines"
+    return f"all {len(machines)} machines{await _distances(machines)}"
+
+
+async def _distances(machines: Sequence[Server]) -> str:
+    """Return how far the database is from each region, measured; empty where all are in one region.
+
+    `/ready` asks the database once (Prefect's pool tests a connection before it lends it), and
+    `/health` does not. So the difference is one question, without the way from the gate to the machine.
+    """
+    first_of = {server.region: server for server in reversed(machines)}
+    if len(first_of) == 1:
+        return ""
+    waits = {region: await _database_s(server) for region, server in sorted(first_of.items())}
+    measured = ", ".join(f"{wait * 1000:.0f} ms from {region}" for region, wait in waits.items())
+    far = [region for region, wait in waits.items() if wait >= FAR_S]
+    note = f". Far for {', '.join(far)}: each request asks it several times" if far else ""
+    return f"; a question to the database takes {measured}{note}"
+
+
+async def _database_s(server: Server) -> float:
+    """Return the seconds of one question to the database, the median of some."""
+    waits = []
+    for _ in range(ROUNDS):
+        begun = anyio.current_time()
+        await server.status("/health")
+        between = anyio.current_time()
+        await server.status("/ready")
+        waits.append((anyio.current_time() - between) - (between - begun))
+    return max(0.0, statistics.median(waits))

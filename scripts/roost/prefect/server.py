@@ -55,6 +55,7 @@ class Server:
         now: the clock that the age of leftovers is read against.
         made_up: whether the login was generated for a server on this computer, as none was set.
         database: the backend that its file names, `sqlite` or `postgres`; empty for any.
+        region: where the machine is that answers; empty for any machine.
     """
 
     http: httpx.AsyncClient
@@ -66,6 +67,7 @@ class Server:
     waiting: Waiting = field(default_factory=Waiting, repr=False, compare=False)
     made_up: bool = False
     database: str = ""
+    region: str = ""
 
     def login(self) -> dict[str, str]:
         """Return the headers with the login."""

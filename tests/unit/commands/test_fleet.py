@@ -153,10 +153,14 @@ def test_what_needs_a_person_stands_below_with_the_next_step(roost, many, applie
     assert "hunter2" not in said.out
 
 
-def test_awake_since_and_the_cost_come_from_the_events_and_what_fly_forgot_is_said(roost, applied):
+def test_awake_since_and_the_cost_come_from_the_events_and_what_fly_forgot_is_said(
+    roost, applied, clients
+):
+    noon = datetime.now(UTC).replace(day=15, hour=12)  # a month has begun long before
+    clients.use(now=lambda: noon)
     applied["staging"]["events"] = [
-        {"type": "start", "status": "started", "timestamp": ago(7260)},
-        {"type": "exit", "status": "stopped", "timestamp": ago(9000)},
+        {"type": kind, "status": status, "timestamp": int((noon.timestamp() - before_s) * 1000)}
+        for kind, status, before_s in (("start", "started", 7260), ("exit", "stopped", 9000))
     ]
 
     said = roost("status")

@@ -53,6 +53,9 @@ def test_a_replicated_server_is_valid_for_the_model_the_rules_and_the_schema():
         ({"prefect": {"extras": ["prefect-aws"]}}, "prefect.extras", "./run lock --server"),
         ({"scaling": {"count": 1}}, "scaling.count", "2 or more"),
         ({"scaling": {"count": 0}}, "scaling.count", "2 or more"),
+        ({"scaling": {"regions": ["fra", "ams"]}}, "scaling.regions", "does not have iad"),
+        ({"scaling": {"regions": ["iad", "iad"]}}, "scaling.regions", "iad more than once"),
+        ({"scaling": {"regions": ["iad", "fra", "ams"]}}, "scaling.regions", "set count to 3"),
         ({"scaling": {"autostop": "suspend"}}, "scaling.autostop", "does not sleep"),
         ({"scaling": {"windows": [WINDOW]}}, "scaling.windows", "needs no windows"),
         ({"flows": FLOWS}, "flows", "workers of your own"),
@@ -66,6 +69,14 @@ def test_what_several_machines_cannot_have_is_refused_with_the_next_step(changed
     found = faults(parts, **changed)
 
     assert [where for where, text in found if message in text] == [place]
+
+
+def test_one_machine_is_in_one_region():
+    [(where, message)] = [
+        (where, text) for where, text in faults(scaling={"regions": ["iad"]}) if "region" in text
+    ]
+
+    assert (where, "set topology to replicated" in message) == ("scaling.regions", True)
 
 
 def test_one_machine_has_no_use_for_a_redis_and_several_need_the_topology():

@@ -107,6 +107,44 @@ def test_a_record_restores_the_machines_of_both_kinds(fields):
     assert config_of(restored, SERVICES)["metadata"][SLOT_KEY] == SERVICES
 
 
+SPREAD = {"count": 3, "regions": ["iad", "fra"]}
+
+
+def regions(machines):
+    return {machine.name: machine.region for machine in machines}
+
+
+def test_the_machines_of_the_api_take_turns_in_the_regions():
+    wanted = desired(REPLICATED, scaling=SPREAD)
+
+    expected = {"app-1": "iad", "app-2": "fra", "app-3": "iad", SERVICES: "iad"}
+    assert regions(wanted.machines) == expected
+    assert diff(wanted, applied(wanted)).steps == ()
+
+
+def test_a_record_restores_each_machine_in_its_region():
+    wanted = desired(REPLICATED, scaling=SPREAD)
+    record = draft(wanted, Live(), ())
+
+    restored = desired_of(decode(record.encoded()), desired(REPLICATED))
+
+    assert regions(restored.machines) == regions(wanted.machines)
+    assert record.setup != draft(desired(REPLICATED, scaling={"count": 3}), Live(), ()).setup
+
+
+def test_a_record_without_regions_is_as_it_always_was():
+    assert "regions" not in draft(desired(REPLICATED), Live(), ()).encoded()
+
+
+def test_another_region_moves_the_machines_that_are_elsewhere_and_no_other():
+    near, spread = desired(REPLICATED), desired(REPLICATED, scaling={"regions": ["iad", "fra"]})
+
+    plan = diff(spread, applied(near))
+
+    assert {key.partition("/")[0] for key in keys(plan)} == {"app-2"}
+    assert "create the machine app-2 in fra" in [step.summary for step in plan.steps]
+
+
 def test_an_upgrade_warns_of_machines_that_run_the_older_prefect_meanwhile():
     live = applied(desired(REPLICATED))
 
