@@ -238,6 +238,13 @@ SETTINGS = Internal(
     since="3.1.13",
     parts=("model_config", "model_fields"),
 )
+KEYED_SETTINGS = Internal(
+    "prefect.settings",
+    "Settings",
+    why="make the one application without writing out all settings twice",
+    since="3.1.13",
+    takes={"hash_key": ("self",)},
+)
 LOGGING_FILE = Internal(
     "prefect.logging.configuration",
     "DEFAULT_LOGGING_SETTINGS_PATH",

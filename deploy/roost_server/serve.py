@@ -21,6 +21,7 @@ from roost_server.event_deduplication import write_each_once
 from roost_server.flow_server_parts import FlowServers
 from roost_server.idle_suspend import Activity, AllWork, Work, watch
 from roost_server.last_error import LAST_ERROR, name_failure
+from roost_server.lean_imports import import_unchecked, key_settings_by_identity
 from roost_server.lease_keeping import GRACE
 from roost_server.lost_connections import repeat_lost
 from roost_server.maintenance_mode import MaintenanceMode, is_logged_in
@@ -35,6 +36,7 @@ from roost_server.redis_settings import is_replicated
 from roost_server.server_report import report_to_gate
 from roost_server.settings import DATABASE, has_replica, home_folder, uses_sqlite_file
 from roost_server.settings_errors import explain, withhold_stderr
+from roost_server.spare_memory import return_memory
 from roost_server.sqlite_writers import queue_writes
 from roost_server.vacuum import keep_shrinking
 from roost_server.wake_notes import WakeNotes
@@ -133,7 +135,9 @@ def make_app(
     try:
         # Prefect prints such an error itself, with the values.
         with withhold_stderr(ValidationError):
+            import_unchecked(environ)
             create_app = CREATE_APP.load()
+            key_settings_by_identity()
             if handover:
                 handover.watch()
                 write_each_once()
@@ -260,6 +264,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what `serve` put together
         watch(activity, environ, sleep.flush, sleep.work),
         flows.watch.run(),
         flows.due_times.run(),
+        return_memory(lambda: bool(activity.open)),
     ]
     if uses_sqlite_file(environ):
         home = home_folder(environ)

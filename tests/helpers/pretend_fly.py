@@ -14,7 +14,7 @@ from roost.fly.models import App, IpAssignment, Machine, Organization, SecretInf
 from roost.plan.desired import Desired
 from roost.plan.diff import diff
 from roost.plan.live import Live
-from roost.plan.machines import merged_config
+from roost.plan.merged_config import merged_config
 from roost.plan.objects_record import OBJECTS_KEY, ObjectsRecord, record_on
 from roost.plan.ownership import with_volume
 from roost.plan.prefect_objects import entries_of

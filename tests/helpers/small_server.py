@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -32,10 +33,16 @@ TROUBLE = "PREFECT_SMALL_TROUBLE"
 SAYS = "PREFECT_SMALL_SAYS"
 """What it writes before it exits."""
 EXITS, ILL, FORGETS = "exits", "ill", "forgets"
+EATS_MB = "PREFECT_SMALL_EATS_MB"
+"""How much memory it takes when it starts."""
+LISTENS_AT = "PREFECT_SMALL_LISTENS_AT"
+"""Another port than the one that Fly asks."""
+CLOCK_S = "PREFECT_SMALL_CLOCK_S"
+"""How far its clock is ahead, in seconds."""
 # What is imported is the tests' own; the image itself is a bare Python. It keeps the id of each
 # flow run that it was given on its volume, before it says so, and has those when it starts again.
 PROGRAM = """
-import hashlib, http.server, json, os, pathlib, sys
+import email.utils, hashlib, http.server, json, os, pathlib, sys, time
 
 sys.path.extend(IMPORT_PATH)
 
@@ -45,6 +52,8 @@ from helpers.fake_prefect import LOGIN, FakePrefect
 TROUBLE = os.environ.get("PREFECT_SMALL_TROUBLE", "")
 if TROUBLE.startswith("exits"):
     sys.exit(os.environ.get("PREFECT_SMALL_SAYS", 1))  # a text goes into the log, and the code is 1
+HOARD = b"x" * (int(os.environ.get("PREFECT_SMALL_EATS_MB", "0")) * 2**20)
+AHEAD_S = float(os.environ.get("PREFECT_SMALL_CLOCK_S", "0"))
 PREFECT = FakePrefect(
     login=os.environ.get("PREFECT_SERVER_API_AUTH_STRING", LOGIN),
     version=os.environ.get("PREFECT_SMALL_VERSION", SMALL_PREFECT),
@@ -70,6 +79,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+    def date_time_string(self, timestamp=None):
+        return email.utils.formatdate((timestamp or time.time()) + AHEAD_S, usegmt=True)
 
     def answer(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -118,8 +130,8 @@ class Server(http.server.ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-ADDRESS = (os.environ["PREFECT_SERVER_API_HOST"], int(os.environ["PREFECT_SERVER_API_PORT"]))
-Server(ADDRESS, Handler).serve_forever()
+PORT = os.environ.get("PREFECT_SMALL_LISTENS_AT") or os.environ["PREFECT_SERVER_API_PORT"]
+Server((os.environ["PREFECT_SERVER_API_HOST"], int(PORT)), Handler).serve_forever()
 """
 
 
@@ -154,10 +166,16 @@ class SmallSite:
         self.roost.home.mkdir(exist_ok=True)
         (self.roost.home / "daemon.json").write_text(json.dumps({"api_url": api_url}))
 
-    def write(self, **settings: str) -> None:
-        """Write the environment file, with these settings of the server."""
+    def write(self, fields: dict[str, Any] | None = None, **settings: str) -> None:
+        """Write the environment file, with these fields, and these settings of the server."""
         prefect = {"version": SMALL_PREFECT, "image": SMALL, "settings": settings}
-        self.roost.write(NAME, app=self.name, prefect=prefect)
+        self.roost.write(NAME, fields or {}, app=self.name, prefect=prefect)
+
+    @property
+    def machine(self) -> Any:
+        """The one machine, as the API shows it."""
+        [machine] = self.list("machines")
+        return machine
 
     def steps_left(self):
         """Return the steps that a plan would have now."""

@@ -20,6 +20,8 @@ Json = dict[str, Any]
 INTERVAL_S = 10.0
 TIMEOUT_S = 2.0
 GRACE_S = 5.0
+REFUSED = "connect: connection refused"
+"""What Fly's checks say where nothing listens (inferred)."""
 
 
 @dataclass
@@ -136,6 +138,8 @@ class CheckRunner:
         verb = (config.get("method") or "GET").upper()
         try:
             answer = await http.request(verb, url, timeout=limit, headers=headers)
+        except httpx.ConnectError:
+            return False, REFUSED
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             return False, f"{type(error).__name__}"
         return answer.is_success, f"{answer.status_code}: {answer.text[:200]}"
@@ -144,6 +148,8 @@ class CheckRunner:
         try:
             async with asyncio.timeout(limit):
                 _, writer = await asyncio.open_connection(self._address, port)
+        except ConnectionRefusedError:
+            return False, REFUSED
         except (OSError, TimeoutError) as error:
             return False, f"{type(error).__name__}"
         writer.close()

@@ -109,13 +109,13 @@ def _port_in(env: Json) -> int:
 
 
 def _name_unknown(service: Json, findings: Findings) -> None:
-    ports = service.get("ports") or ()
+    ports = (port for port in service.get("ports") or () if port.get("port") in _PUBLIC_PORTS)
     unknown = [
         *(name for name, value in service.items() if name not in _KNOWN_SERVICE and value),
         *(f"ports.{name}" for port in ports for name in port if name not in _KNOWN_PORT),
     ]
     for name in dict.fromkeys(unknown):
-        findings.lose(f"services[0].{name} is removed: the file has no field for it")
+        findings.keep(f"services[0].{name} stays as it is: the file has no field for it")
     if service.get("protocol") not in (None, "tcp"):
         findings.lose(f"the protocol {service['protocol']} becomes tcp")
 

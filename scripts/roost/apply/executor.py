@@ -27,7 +27,8 @@ from roost.errors.command import Command
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine, SecretInfo
 from roost.plan.desired import OVERRIDE_KEY, SECRETS_KEY
-from roost.plan.machines import LAUNCHED, merged_config
+from roost.plan.machines import LAUNCHED
+from roost.plan.merged_config import merged_config
 from roost.plan.override import noted
 from roost.plan.ownership import with_volume
 from roost.plan.releases import Release, record_patch, records_in, with_records

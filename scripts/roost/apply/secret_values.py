@@ -157,7 +157,20 @@ def require(needed: Iterable[str], values: Values) -> None:
     Raises:
         MissingSecretError: names each missing value, its source and how to set it.
     """
-    absent = {name: values.missing[name] for name in sorted(needed) if name not in values.found}
+    refuse_missing(missing_of(needed, values))
+
+
+def missing_of(needed: Iterable[str], values: Values) -> dict[str, Unread]:
+    """Return each needed value that was not found, and why, sorted by name."""
+    return {name: values.missing[name] for name in sorted(needed) if name not in values.found}
+
+
+def refuse_missing(absent: Mapping[str, Unread]) -> None:
+    """Refuse to go on without these values; do nothing if there are none.
+
+    Raises:
+        MissingSecretError: names each missing value, its source and how to set it.
+    """
     if absent:
         reasons = "; ".join(f"{name} ({unread.why})" for name, unread in absent.items())
         advice = " ".join(dict.fromkeys(unread.advice for unread in absent.values()))

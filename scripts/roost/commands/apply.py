@@ -12,6 +12,7 @@ from roost.errors.command import Command
 from roost.operations.applying import apply_and_report, settle
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
+from roost.operations.needed_secrets import check_all_values
 from roost.operations.notifier import telling
 from roost.operations.planning import joined, make_plan, print_database_note
 from roost.plan.document import Json, plan_digest
@@ -37,6 +38,7 @@ async def apply(
     Raises:
         ChangedMeanwhileError: the plan is not the one with the given digest.
         GateError: the gate failed.
+        MissingSecretError: a value is missing, of the server or of what stands beside it; nothing was changed.
     """
     file = load_unit(name, context.environments)
     # A digest is of one plan, so what stands beside the server is then applied by its own name.
@@ -44,15 +46,18 @@ async def apply(
     documents: list[Json] | None = [] if as_json else None
     try:
         async with connect(context, local=local) as target:
-            for unit in chosen:
-                with telling(context, split_name(name)[0], apply_notice, local=local):
+            with telling(context, split_name(name)[0], apply_notice, local=local):
+                if len(chosen) > 1:
+                    plans = [await make_plan(context, unit, target) for unit in chosen]
+                    check_all_values(target, plans)
+                for unit in chosen:
                     await _apply_one(context, target, unit, digest, documents)
     finally:
         if documents:
             shown = [unit.name for unit in units(file)]
             documents.sort(key=lambda document: shown.index(document["environment"]))
             context.out.print_json(json.dumps(joined(documents)))
-    if not as_json:
+    if not as_json and not (file.waker or file.redis):  # no client connects to these
         context.progress.print(connect_line(split_name(name)[0]))
     return ExitCode.DONE
 

@@ -15,6 +15,7 @@ from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
+from roost.operations.needed_secrets import check_all_values
 from roost.operations.planning import Planned, joined, make_plan
 from roost.operations.secret_sources import given_values, known_values, object_values
 from roost.plan.desired import Desired
@@ -109,6 +110,7 @@ async def set_secrets(
             plans = [await make_plan(context, unit, target) for unit in to_apply(file)]
             for planned in plans:
                 check_confined(planned)
+            check_all_values(target, plans)
             for planned in plans:
                 context.progress.print(plan_report(planned.plan, planned.cost))
                 document = planned.document()

@@ -18,6 +18,7 @@ from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect, ensure_local_fly
 from roost.operations.generated_secrets import generated_secrets_file
 from roost.operations.local_fly import run_localfly
+from roost.operations.needed_secrets import check_all_values
 from roost.operations.planning import make_plan
 from roost.operations.secret_sources import given_values
 from roost.operations.server_proof import environment_subject, prove_database
@@ -43,7 +44,9 @@ async def up(context: Context, name: str, *, leave: bool) -> ExitCode:
     _, started = await ensure_local_fly(context)
     try:
         async with connect(context, local=True) as target:
-            for unit in to_apply(file):
+            chosen = to_apply(file)
+            check_all_values(target, [await make_plan(context, unit, target) for unit in chosen])
+            for unit in chosen:
                 bring = bring_up_beside if unit.beside else bring_up
                 await bring(context, target, unit)
             if leave:

@@ -10,9 +10,10 @@ from statistics import median
 
 from roost.doctor.check import Check, State, ok
 from roost.doctor.file_change import set_values
-from roost.doctor.server_facts import DAY_S, HOUR_S, ServerFacts, wakes_from_rest
+from roost.doctor.server_facts import DAY_S, HOUR_S, ServerFacts, config_time, wakes_from_rest
 from roost.environment.fields import format_duration
 from roost.errors.command import Command
+from roost.fly.models import Machine
 from roost.plan.awake_time import AwakeTime, awake_time
 from roost.plan.cost import machine_month
 from roost.plan.wakes import Wake
@@ -71,7 +72,7 @@ def sleep_findings(facts: ServerFacts) -> Iterator[Check]:
         return
     now = facts.now.timestamp()
     times = [awake_time(machine, now) for machine in facts.machines]
-    starts = (at for machine in facts.machines for at in wakes_from_rest(machine))
+    starts = (at for machine in facts.machines for at in _since_change(machine))
     wakes = sorted(at for at in starts if at > now - DAY_S)
     most = _most_in_an_hour(wakes)
     if most < FLAPS:
@@ -90,6 +91,13 @@ def sleep_findings(facts: ServerFacts) -> Iterator[Check]:
         )
         return
     yield _flapping(facts, times, most, noted, who)
+
+
+def _since_change(machine: Machine) -> Iterator[float]:
+    """Return the wakes since a machine has its present config: what was before, a change may have ended."""
+    begin = config_time(machine)
+    after = begin.timestamp() if begin else 0.0
+    return (at for at in wakes_from_rest(machine) if at > after)
 
 
 def _most_in_an_hour(wakes: list[float]) -> int:

@@ -166,9 +166,14 @@ CAUSES = (
         r"migrations? failed",
     ),
 )
-# Fly's proxy says this of every server that does not listen, whatever ended it: it tells if nothing else does.
+# Fly's proxy and its checks say this of every server that does not listen, whatever ended it: it tells if
+# nothing else does.
 _BY_PROXY = _cause(
-    Fix.PORT, _NO_LISTENER, r"instance refused connection", r"is your app listening on"
+    Fix.PORT,
+    _NO_LISTENER,
+    r"instance refused connection",
+    r"is your app listening on",
+    r"connect: connection refused",
 )
 
 

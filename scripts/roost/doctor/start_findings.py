@@ -113,6 +113,10 @@ def _texts(facts: ServerFacts) -> Iterator[str]:
     if facts.last_error:
         yield facts.last_error
     yield from reversed(facts.log.lines)
+    for machine in facts.machines:
+        failed = (check for check in machine.checks if check.status == "critical")
+        if machine.state == "started":
+            yield from (f"Fly's check: {check.output}" for check in failed if check.output)
 
 
 def _by_status(facts: ServerFacts) -> Cause | None:

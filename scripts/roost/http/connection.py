@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
+from urllib.request import getproxies
 
 import anyio
 import httpx
@@ -17,9 +19,12 @@ from roost.errors import UsageError
 from roost.http.exchange import HEADERS
 
 RESOLVE_LIMIT_S = 5.0
-LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=24)
+POOLS = 9
+"""httpcore looks at each connection of a pool, and for each of them at all others, for every request: nine pools of
+four connections cost a fraction of one of 36."""
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=36)
 """As many connections are kept as `roost status` uses at once. By default it is 20, and each of the others would
-begin anew for each request. httpcore looks at every connection for each request, so more cost more."""
+begin anew for each request."""
 _THIS_COMPUTER = re.compile(r"localhost|.+\.localhost|127\.[0-9.]+|::1", re.ASCII)
 
 
@@ -42,6 +47,27 @@ class Connection:
         await self.http.__aexit__(kind, error, trace)
 
 
+class Pools(httpx.AsyncBaseTransport):
+    """Several pools of connections, used in turn.
+
+    Args:
+        pools: the pools; each opens connections as it needs them.
+    """
+
+    def __init__(self, pools: Sequence[httpx.AsyncBaseTransport]) -> None:
+        self._pools = pools
+        self._turn = itertools.cycle(pools)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request by the next pool."""
+        return await next(self._turn).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for pool in self._pools:
+            await pool.aclose()
+
+
 def service_client(
     base_url: str,
     headers: Mapping[str, str],
@@ -56,16 +82,25 @@ def service_client(
         timeout_s: the longest wait for a connection, and for each part of an answer.
         transport: for tests; the network by default.
     """
+    # A proxy that the environment names cannot reach this computer's own ports.
+    trust_env = not is_this_computer(httpx.URL(base_url).host)
     return httpx.AsyncClient(
         base_url=base_url,
         headers={"user-agent": "roost", **HEADERS, **headers},
         timeout=timeout_s,
         limits=LIMITS,
-        transport=transport,
+        transport=transport or _pools(base_url, trust_env=trust_env),
         verify=certificates(base_url),
-        # A proxy that the environment names cannot reach this computer's own ports.
-        trust_env=not is_this_computer(httpx.URL(base_url).host),
+        trust_env=trust_env,
     )
+
+
+def _pools(base_url: str, *, trust_env: bool) -> Pools | None:
+    """Return the pools for an address; None where the environment names a proxy, which the client knows."""
+    if trust_env and getproxies():
+        return None
+    verify = certificates(base_url)
+    return Pools([httpx.AsyncHTTPTransport(verify=verify, limits=LIMITS) for _ in range(POOLS)])
 
 
 def certificates(base_url: str | httpx.URL) -> ssl.SSLContext:

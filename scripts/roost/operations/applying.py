@@ -15,11 +15,11 @@ from roost.apply.executor import check_appliable
 from roost.apply.flow_verdict import FlowProof
 from roost.apply.move_to_volume import VolumeMover
 from roost.apply.objects import ObjectsServer
-from roost.apply.objects_step import ObjectsKeeper, objects_step
+from roost.apply.objects_step import ObjectsKeeper
 from roost.apply.redis_verdict import RedisProof
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
-from roost.apply.secret_values import check_usable, require
+from roost.apply.secret_values import check_usable
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
 from roost.apply.verdict import Proof
@@ -37,8 +37,8 @@ from roost.operations.fly_target import Target
 from roost.operations.git import commit_of
 from roost.operations.images import ensure_image, prepare_image
 from roost.operations.lease_owner import lease_description
+from roost.operations.needed_secrets import secret_values
 from roost.operations.planning import Planned
-from roost.operations.secret_sources import complete_values, to_generate
 from roost.plan.app_address import internal_name
 from roost.plan.desired import VOLUME_NAME, Desired
 from roost.plan.document import Json
@@ -350,24 +350,3 @@ def _redis_proof(context: Context, target: Target, file: EnvironmentFile) -> Red
 async def _redis_url(app: str) -> str:
     """Return where Fly asks the machine of a Redis for its health."""
     return f"http://{internal_name(app)}:{PORT}"
-
-
-def secret_values(context: Context, target: Target, planned: Planned) -> Mapping[str, SecretText]:
-    """Return the secret values that the plan and the gate need; generate a login for the local Fly.
-
-    Raises:
-        MissingSecretError: no source has a needed value.
-        UnusableSecretError: a value has a wrong form.
-    """
-    check_usable(planned.values)
-    file = planned.file
-    needed = {name for s in planned.plan.steps if isinstance(s, SetSecrets) for name in s.names}
-    if login := login_name(file):
-        needed.add(login)  # the gate logs in
-    made_up = needed & to_generate(target, file, planned.values, planned.live)
-    require(needed - made_up, planned.values)
-    if step := objects_step(planned.plan):
-        require(step.sources, planned.object_values)
-    complete = complete_values(context, file, planned.values, made_up)
-    require(needed, complete)  # the login of a flow server is generated for its server alone
-    return complete.found

@@ -27,9 +27,9 @@ from roost.plan.month_cost import Month
 from roost.plan.releases import current, releases_on
 from roost.report.fleet import attention
 
-APPS_AT_ONCE = 8
-"""Of each app three requests are on their way at once: 24 connections. Fly limits the calls for one app, and
-publishes no limit for their sum. With 48 connections the client needs 1.4 times the CPU time (measured)."""
+APPS_AT_ONCE = 12
+"""Of each app three requests are on their way at once: 36 connections. Fly limits the calls for one app, and
+publishes no limit for their sum."""
 
 
 def code_of(rows: Iterable[FleetRow]) -> ExitCode:

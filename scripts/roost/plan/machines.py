@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.compare import differences, leftovers
-from roost.plan.database_move import is_moved, served
+from roost.plan.database_move import is_moved
 from roost.plan.desired import (
     FLOW_SERVER,
     OVERRIDE_KEY,
@@ -18,8 +18,9 @@ from roost.plan.desired import (
     DesiredMachine,
 )
 from roost.plan.foreign_machines import foreign_machine_item
-from roost.plan.image import is_our_image, pinned, version_in
+from roost.plan.image import pinned, version_in
 from roost.plan.live import Live
+from roost.plan.merged_config import runs_other_command
 from roost.plan.override import decode
 from roost.plan.ownership import (
     is_adopted,
@@ -29,10 +30,9 @@ from roost.plan.ownership import (
     slot_of,
     with_volume,
 )
-from roost.plan.releases import records_in, releases_on, snapshot_before, without_records
+from roost.plan.releases import releases_on, snapshot_before
 from roost.plan.replicas import in_order, meanwhile
 from roost.plan.retention import deletes_more
-from roost.plan.secret_fingerprints import with_marks
 from roost.plan.secrets import FIELD
 from roost.plan.steps import (
     Change,
@@ -173,18 +173,12 @@ def _config_changes(wanted: DesiredMachine, machine: Machine) -> tuple[Change, .
     if wanted.config["image"] == (same := pinned(str(live.get("image", "")), machine.image_ref)):
         live = {**live, "image": same}  # the digest that it runs
     found = differences(_unmarked(wanted.config), live)
-    if _runs_other_command(wanted.config, live):
+    if runs_other_command(wanted.config, live):
         found = (*found, Change("init", HIDDEN, None))
     records = releases_on([machine])
     left = leftovers(records[-1].config, wanted.config, live) if records else ()
     shown = {change.field for change in found}
     return (*found, *(change for change in left if change.field not in shown))
-
-
-def _runs_other_command(ours: Json, live: Json) -> bool:
-    """Return whether an image of Roost's would run the command of an image before it."""
-    starts = any((live.get("init") or {}).values())
-    return starts and "init" not in ours and is_our_image(ours["image"])
 
 
 def _override_change(wanted: DesiredMachine, machine: Machine) -> tuple[Change, ...]:
@@ -319,26 +313,6 @@ def _is_other_redis(wanted: DesiredMachine, changes: tuple[Change, ...]) -> bool
 
 def _env(config: Json | None) -> dict[str, str]:
     return (config or {}).get("env") or {}
-
-
-def merged_config(ours: Json, live: Json) -> Json:
-    """Return the config to send: what a step asks for, and what others set beside it.
-
-    Fields that no environment file has, flyctl's metadata and our own notes are kept. A plan does not
-    show them, as they may hold a secret. The executor adds records and marks. A field that an earlier
-    release sent is not somebody else's, and is dropped unless the step asks for it; so is the command
-    of another image once the machine runs Roost's.
-    """
-    live = served(live)
-    metadata = live.get("metadata") or {}
-    sent = {key for release in records_in(metadata) for key in release.config}
-    theirs = {key: value for key, value in live.items() if key not in sent}
-    beside = without_records(metadata)
-    beside.pop(OVERRIDE_KEY, None)  # the step says which one, if any
-    if _runs_other_command(ours, live):
-        theirs.pop("init", None)
-    config = {**theirs, **ours, "metadata": {**beside, **ours["metadata"]}}
-    return with_marks(config, {})
 
 
 def _start(name: str, machine: Machine, why: str) -> StartMachine:

@@ -16,6 +16,7 @@ from roost.environment.load import (
     load_environment,
     load_files,
 )
+from roost.environment.model import Environment
 from roost.environment.sops_file import sops_path
 from roost.environment.starter import is_example
 from roost.environment.units import beside, units
@@ -239,7 +240,15 @@ def meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
     except MissingLockError:
         image = ""
     others = tuple(image_for(context, unit) for unit in beside(file))
-    return (file.environment, file.objects, image, others, tuple(_sops_contents(file)))
+    applied = _what_apply_reads(file.environment)
+    contents = tuple(sops_path(file.repository, name).read_bytes() for name in applied.sops_files)
+    return (applied, file.objects, image, others, contents)
+
+
+def _what_apply_reads(environment: Environment) -> Environment:
+    """Return an environment without what no apply reads: who is told, and whether drift is healed."""
+    drift = environment.drift.model_copy(update={"heal": False})
+    return environment.model_copy(update={"notify": (), "drift": drift})
 
 
 def _meaning_before(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
@@ -250,8 +259,3 @@ def _meaning_before(context: Context, file: EnvironmentFile) -> tuple[object, ..
         InvalidFilesError
     ):  # the folder of a flow server cannot be used; this change may correct it
         return ()
-
-
-def _sops_contents(file: EnvironmentFile) -> Iterable[bytes]:
-    for name in file.environment.sops_files:
-        yield sops_path(file.repository, name).read_bytes()

@@ -27,6 +27,7 @@ from roost.operations.artifacts import read_documents, write_document
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
+from roost.operations.needed_secrets import check_all_values
 from roost.operations.planning import Planned, make_plan
 from roost.plan.document import plan_digest
 from roost.plan.restore import restoring
@@ -113,6 +114,7 @@ class Attempt:
             for unit in units(file):
                 await self.plan(unit, target)
             approved = [p for p in self.plans if await self.is_approved(github, p)]
+            check_all_values(target, approved)
             order = [unit.name for unit in to_apply(file)]
             for planned in sorted(approved, key=lambda p: order.index(p.file.name)):
                 if planned.plan.steps:

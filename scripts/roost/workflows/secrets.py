@@ -15,6 +15,7 @@ from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
+from roost.operations.needed_secrets import check_all_values
 from roost.operations.planning import Planned, make_plan
 from roost.plan.scope_check import beside_secrets
 from roost.report.text import plan_report
@@ -76,6 +77,7 @@ async def _set(context: Context, runner: Runner, name: str, *, strict: bool) -> 
             await _check_reviewed(github, runner, file)
             for planned in changing:
                 check_values(runner, planned)
+        check_all_values(target, plans)
         return " ".join([await _apply(context, target, planned) for planned in plans])
 
 

@@ -340,10 +340,6 @@ LOST = {
         server(**service(ports=[*SERVICE["ports"], {"port": 4200, "handlers": ["tls"]}])),
         "the public port 4200 is closed",
     ),
-    "options of HTTP": (
-        server(**service(ports=[{**SERVICE["ports"][1], "http_options": {"compress": True}}])),
-        "services[0].ports.http_options is removed",
-    ),
     "a second service": (
         server(services=[SERVICE, {"internal_port": 9000, "ports": [{"port": 9000}]}]),
         "the service of the internal port 9000 is removed",
@@ -371,6 +367,14 @@ def test_what_a_file_cannot_keep_is_named_with_the_reason(case):
     found = imports(app(LOST[case][0]))
 
     assert any(LOST[case][1] in text for text in found.findings.losses), found.findings.losses
+
+
+def test_a_field_of_a_port_that_no_file_has_stays_and_is_named():
+    port = {**SERVICE["ports"][1], "http_options": {"compress": True}}
+    found = imports(app(server(**service(ports=[port]))))
+
+    assert any("services[0].ports.http_options" in text for text in found.findings.kept)
+    assert not any("http_options" in text for text in found.findings.losses)
 
 
 def test_a_value_that_may_be_a_password_is_never_written_and_becomes_a_secret():

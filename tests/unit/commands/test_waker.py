@@ -67,6 +67,13 @@ def test_one_apply_deploys_the_waker_and_then_the_server_that_needs_it(applied, 
     assert applied("plan", "staging", "--exit-code").code == 0
 
 
+def test_no_client_is_told_to_connect_to_it(applied):
+    said = applied("apply", "staging.waker")
+
+    assert (said.code, "Connect your Prefect" in said.err) == (0, False)
+    assert "Connect your Prefect" in applied("apply", "staging").err
+
+
 def test_its_gate_says_what_it_proved(roost, rewrite):
     rewrite(**WITH_WAKER)
 

@@ -167,6 +167,7 @@ def prefect(monkeypatch):
         sys.modules[parts[-1]].create_app = create_app
         settings = SimpleNamespace(server=server)
         sys.modules["prefect.settings"].get_current_settings = lambda: settings
+        sys.modules["prefect.settings"].Settings = type("Settings", (), {})
         for name in ("queue_writes", "survive_full"):  # tests/e2e has the real ones
             monkeypatch.setattr(serve, name, lambda _: None)
 

@@ -68,6 +68,8 @@ INSIDES = {
 import os
 from types import SimpleNamespace as Of
 
+class Settings: ...
+
 class Url(str):
     get_secret_value = str.__str__
 

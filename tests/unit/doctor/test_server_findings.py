@@ -18,7 +18,7 @@ from roost.doctor.server_facts import Answer, Log
 from roost.doctor.sleep_findings import Who, who_sent
 from roost.doctor.start_causes import CAUSES, find_cause, refused_settings
 from roost.environment.load import load_environment
-from roost.fly.models import Volume
+from roost.fly.models import Check, Machine, Volume
 from roost.plan.exit_reason import LAST_ERROR_KEY
 from roost.plan.trial import SENTENCES
 from roost.plan.wakes import Wake, read_wakes
@@ -390,6 +390,33 @@ def test_starts_after_failures_that_a_change_ended_are_no_wakes(tmp_path):
     events = [event("start", "started", 10), event("update", "started", 20), *ends, LAUNCHED]
 
     assert faults(replace(facts_of(tmp_path, events=events), answer=Answer("200"))) == []
+
+
+def test_wakes_before_the_last_change_are_not_told_again(tmp_path):
+    """The change may have been the one that was proposed."""
+    facts = restless(tmp_path, "Mozilla/5.0")
+    [machine] = facts.machines
+    changed = Machine.model_validate(
+        {"id": "m1", "events": [event("start", "started", 1), event("update", "started", 2)]}
+    ).events
+    machine = machine.model_copy(update={"events": [*changed, *machine.events]})
+
+    assert len(faults(facts)) == 1
+    assert faults(replace(facts, machines=(machine,))) == []
+
+
+def test_a_check_that_fly_cannot_connect_tells_of_a_running_server_that_listens_elsewhere(tmp_path):
+    facts = replace(facts_of(tmp_path, events=[STARTED, LAUNCHED]), answer=Answer("503"))
+    [machine] = facts.machines
+    check = Check(name="a", status="critical", output="connect: connection refused")
+
+    told = only(replace(facts, machines=(machine.model_copy(update={"checks": (check,)}),)))
+    fine = check.model_copy(update={"status": "passing"})
+    untold = only(replace(facts, machines=(machine.model_copy(update={"checks": (fine,)}),)))
+
+    assert told.what == "the server does not serve: it does not listen on the port that Fly asks"
+    assert 'it said: "Fly\'s check: connect: connection refused"' in told.evidence
+    assert untold.what == "the server does not serve"
 
 
 def test_a_few_wakes_and_a_server_that_never_sleeps_are_no_fault(tmp_path):

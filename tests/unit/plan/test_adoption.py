@@ -35,7 +35,7 @@ from roost.plan.destroy import check_all_ours
 from roost.plan.diff import diff
 from roost.plan.document import plan_document
 from roost.plan.image import image_reference
-from roost.plan.machines import merged_config
+from roost.plan.merged_config import merged_config
 from roost.plan.other_database import chosen_elsewhere
 from roost.plan.ownership import is_ours, our_machines
 from roost.plan.releases import Verdict, desired_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -17,11 +18,14 @@ from helpers.pretend_fly import (
 )
 from roost.errors.command import Command
 from roost.fly.models import App, Machine, Organization, SecretInfo, Volume
+from roost.plan.adoption import FOUND
+from roost.plan.compare import differences
 from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import plan_document
 from roost.plan.live import Live
-from roost.plan.machines import merged_config
+from roost.plan.merged_config import merged_config
+from roost.plan.releases import Release, with_records
 from roost.plan.steps import Change, Risk
 from roost.secret_text import HIDDEN
 
@@ -154,6 +158,55 @@ def test_an_update_keeps_a_field_that_no_file_has():
     step = only_step(diff(desired_of(image=NEWER), replace(live, machines=(machine,))))
 
     assert merged_config(step.config, machine.config)["dns"] == by_hand["dns"]
+
+
+def test_an_update_keeps_fields_of_ports_services_and_mounts_that_no_file_has():
+    live = applied(desired_of())
+    (machine,) = live.machines
+    options = {"compress": True}
+    config = deepcopy(machine.config)
+    service = config["services"][0]
+    service["ports"][1]["http_options"] = options
+    service["force_instance_key"] = "a"
+    config["guest"]["kernel_args"] = ["quiet"]
+    config["mounts"][0]["extend_threshold_percent"] = 80
+    service["ports"].reverse()  # an entry is the same by its port, not by its place
+    machine = machine.model_copy(update={"config": config})
+
+    step = only_step(diff(desired_of(image=NEWER), replace(live, machines=(machine,))))
+    sent = merged_config(step.config, machine.config)
+
+    assert [port.get("http_options") for port in sent["services"][0]["ports"]] == [None, options]
+    assert sent["services"][0]["force_instance_key"] == "a"
+    assert sent["guest"]["kernel_args"] == ["quiet"]
+    assert sent["mounts"][0]["extend_threshold_percent"] == 80
+    assert differences(step.config, sent) == ()
+    assert "http_options" not in str(plan_document(diff(desired_of(image=NEWER), live)))
+
+
+def test_an_update_drops_what_a_release_sent_and_what_a_file_decides():
+    extend = {"at_percent": 80, "add_gb": 1, "limit_gb": 5}
+    grows = desired_of(database={"backend": "sqlite", "volume_gb": 1, "extend": extend})
+    (machine,) = History().went(grows).live.machines
+    private = desired_of(PRIVATE).machines[0].config
+
+    sent = merged_config(private, machine.config)
+
+    assert machine.config["mounts"][0]["extend_threshold_percent"] == 80
+    assert sent["mounts"][0].keys() == private["mounts"][0].keys() | {"volume"}
+    assert sent["services"][0]["ports"] == private["services"][0]["ports"]
+
+
+def test_what_an_adopted_machine_had_beside_ours_stays_with_every_update():
+    (machine,) = applied(desired_of()).machines
+    config = deepcopy(machine.config)
+    config["services"][0]["ports"][1]["http_options"] = {"compress": True}
+    found = Release(1, "iad", config, 1, why=FOUND)
+    ours = desired_of(image=NEWER).machines[0].config
+
+    sent = merged_config(ours, with_records(config, [found]))
+
+    assert sent["services"][0]["ports"][1]["http_options"] == {"compress": True}
 
 
 def test_what_others_set_on_a_machine_stands_in_no_plan():

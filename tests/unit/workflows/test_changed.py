@@ -41,6 +41,18 @@ def test_nothing_but_comments_and_order_is_no_change(job, repository, base):
     }
 
 
+def test_who_is_told_and_whether_drift_is_healed_change_nothing_on_fly(job, repository, base):
+    told = [{"url_secret": "NOTIFY_URL", "on": ["drift"]}]
+    repository.write("staging", notify=told, drift="heal")
+    repository.write("production", protected=True, notify=told)
+
+    assert changed(job, base)["environments"] == []
+
+    ignored = {"ignore": [{"field": "guest.memory_mb", "reason": "a test"}]}
+    repository.write("staging", drift=ignored)
+    assert changed(job, base)["environments"] == ["staging"]
+
+
 def test_an_edited_file_is_a_change_and_the_protected_one_stands_apart(job, repository, base):
     repository.write("staging", machine={"memory_mb": 1024})
     repository.write("production", protected=True, machine={"memory_mb": 1024})
