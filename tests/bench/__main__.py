@@ -19,7 +19,7 @@ from bench.text import Circumstances, merged, section, terminal
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "benchmarks.md"
-ROUNDS, SECONDS = 5, 5.0
+ROUNDS, SECONDS, SCALE = 5, 5.0, 1.0
 SUBJECTS = (
     *(
         "start",
@@ -34,6 +34,7 @@ SUBJECTS = (
         "inflight",
         "work",
         "proxy",
+        "replicas",
     ),
 )
 OPENING = """# Benchmarks
@@ -56,6 +57,9 @@ def main(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = ROUNDS,
     seconds: Annotated[float, typer.Option(min=1, help="How long writers write.")] = SECONDS,
+    scale: Annotated[
+        float, typer.Option(min=0.01, help="Share of the full load of replicas.")
+    ] = SCALE,
     *,
     smallest: Annotated[
         bool,
@@ -66,11 +70,11 @@ def main(
     """Measure all subjects, or the named ones, for Roost and stock Prefect."""
     if smallest and write:
         raise typer.BadParameter("Figures of --smallest mean nothing; leave out --write.")
-    seconds = min(seconds, 1) if smallest else seconds
+    seconds, scale = (min(seconds, 1), 0.01) if smallest else (seconds, scale)
     chosen = check_subjects(subjects or list(SUBJECTS))
     state = Path(os.environ.get("RUN_STATE") or PROJECT / ".run")
     cache = Path(os.environ.get("LOCALFLY_CACHE") or state / "images").absolute()
-    with open_lab(PROJECT, cache, rounds, seconds, tell, smallest=smallest) as lab:
+    with open_lab(PROJECT, cache, rounds, seconds, tell, smallest=smallest, scale=scale) as lab:
         for name in chosen:
             tell(f"{name}:")
             began = time.monotonic()
@@ -108,6 +112,7 @@ def circumstances(lab: Lab, name: str) -> Circumstances:
     options = (
         (f"--rounds {lab.runs}", lab.runs != ROUNDS),
         (f"--seconds {lab.seconds:g}", lab.seconds != SECONDS),
+        (f"--scale {lab.scale:g}", lab.scale != SCALE),
     )
     cores = len(os.sched_getaffinity(0))
     return Circumstances(

@@ -53,6 +53,8 @@ class Lab:
     tell: Callable[[str], None]
     smallest: bool = False
     """Whether a subject does the least that shows that it runs."""
+    scale: float = 1.0
+    """The share of its full load that the subject `replicas` puts on a server."""
     _homes: dict[Side, Path] = field(default_factory=dict)
 
     def folder(self, name: str) -> Path:
@@ -91,6 +93,7 @@ def open_lab(
     tell: Callable[[str], None],
     *,
     smallest: bool = False,
+    scale: float = 1.0,
 ) -> Iterator[Lab]:
     """Build the image of the example or take it from the cache; clean up everything else."""
     file = load_environment(SOURCE, project / "tests" / "examples")
@@ -99,7 +102,8 @@ def open_lab(
     build = asyncio.run(Images(cache).build(deploy, version, ref, tell))
     # Killed servers may leave temporary files that vanish meanwhile.
     with TemporaryDirectory(prefix="roost-bench-", ignore_cleanup_errors=True) as scratch:
-        yield Lab(project, cache, Path(scratch), build.image, file, runs, seconds, tell, smallest)
+        folder = Path(scratch)
+        yield Lab(project, cache, folder, build.image, file, runs, seconds, tell, smallest, scale)
 
 
 def program(lab: Lab, side: Side, home: Path, extra: Mapping[str, str] | None = None) -> Program:
