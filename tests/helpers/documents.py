@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import subprocess
@@ -42,7 +43,13 @@ def pages() -> list[Path]:
 
 def parse(page: Path):
     """Return the tokens of a page as GitHub's Markdown reads it."""
-    return MarkdownIt("commonmark").enable("table").parse(page.read_text("utf-8"))
+    return _tokens(page.read_text("utf-8"))
+
+
+@functools.cache
+def _tokens(text: str):
+    """Parse a text once, though several modules of tests look at each page when they are imported."""
+    return MarkdownIt("commonmark").enable("table").parse(text)
 
 
 def blocks(page: Path) -> Iterator[Block]:
