@@ -69,6 +69,7 @@ class Wire(asyncio.Protocol):
         self._take: Callable[[bytes], None] = self._drop
         self._queued = 0
         self._paused = False
+        self._target: Wire | None = None
         self._left = 0
 
     # Calls of asyncio
@@ -79,6 +80,10 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take data, and stop reading while too much of it waits."""
+        if self._target is not None:
+            data = self._forward(self._target, data)
+            if not data:
+                return
         self._take(data)
         self._queued += len(data)
         if self._queued >= _QUEUE_BYTES and (self.events or self._holds()):
@@ -114,7 +119,7 @@ class Wire(asyncio.Protocol):
         name = self._transport and self._transport.get_extra_info("peername")
         return str(name[0]) if name else "127.0.0.1"
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes) -> None:
         """Send data; what is written to a lost connection is dropped."""
         if self._transport is not None and not self.lost:
             self._transport.write(data)
@@ -129,9 +134,7 @@ class Wire(asyncio.Protocol):
 
         A large body costs little then. `_forwarded` tells the parser where it goes on.
         """
-        self._left = size
-        if self._transport is not None and not self.lost:
-            self._transport.set_protocol(_Forwarding(self, target))
+        self._target, self._left = target, size
 
     def taken(self) -> None:
         """Go on reading, once nothing waits."""
@@ -146,8 +149,7 @@ class Wire(asyncio.Protocol):
 
         Closing with unread bytes makes the kernel reset the connection and drop the response.
         """
-        self._take = self._drop
-        self._read_here()
+        self._target, self._take = None, self._drop
         self.events.clear()
         self.taken()
         with contextlib.suppress(OSError, RuntimeError):
@@ -209,25 +211,20 @@ class Wire(asyncio.Protocol):
                 return
             until = loop.time() + pause_s
 
-    def forwarded(self, size: int, target: Wire) -> None:
-        """See that so many bytes were passed on; read on for the task after the last one."""
-        self._left -= size
+    def _forward(self, target: Wire, data: bytes) -> bytes:
+        """Pass on what belongs to the other wire; return the rest."""
+        part, rest = (
+            (data, b"") if len(data) <= self._left else (data[: self._left], data[self._left :])
+        )
+        self._left -= len(part)
+        target.write(part)
         if not target.writable:
             self._pause()
         if not self._left:
-            self._read_here()
+            self._target = None
             self._forwarded()
             self.signal.set()
-
-    @property
-    def unsent(self) -> bool:
-        """Whether something that was written is not with the kernel yet."""
-        return self._transport is not None and self._transport.get_write_buffer_size() > 0
-
-    def _read_here(self) -> None:
-        """Take what comes, instead of passing it on."""
-        if self._transport is not None and not self.lost:
-            self._transport.set_protocol(self)
+        return rest
 
     def _forwarded(self) -> None:
         """Go on after the bytes for another wire."""
@@ -246,42 +243,6 @@ class Wire(asyncio.Protocol):
         if not self._paused and self._transport is not None and not self.lost:
             self._paused = True
             self._transport.pause_reading()
-
-
-class _Forwarding(asyncio.BufferedProtocol):
-    """Reads a large body into one buffer, from which it goes to another wire: nothing is allocated."""
-
-    def __init__(self, source: Wire, target: Wire) -> None:
-        self._source = source
-        self._target = target
-        self._buffer = memoryview(bytearray(_QUEUE_BYTES))
-
-    def get_buffer(self, _sizehint: int) -> memoryview:
-        """Return where to read; never more than what belongs to the other wire."""
-        return self._buffer[: self._source.left]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Pass on what was read."""
-        self._target.write(self._buffer[:nbytes])
-        if self._target.unsent:  # the transport may hold on to the buffer
-            self._buffer = memoryview(bytearray(_QUEUE_BYTES))
-        self._source.forwarded(nbytes, self._target)
-
-    def eof_received(self) -> bool:
-        """Tell the wire."""
-        return self._source.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the wire."""
-        self._source.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Tell the wire."""
-        self._source.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Tell the wire."""
-        self._source.resume_writing()
 
 
 class ClientWire(Wire):
