@@ -53,7 +53,7 @@ def _take_open_files() -> None:
 async def _serve(settings: Settings) -> None:
     _take_open_files()
     listening = _listen(settings)
-    world = World(settings.home)
+    world = World(settings.home, settings.weather)
     runtime = Runtime()
     sockets = MachineSockets(settings.home)
     images = Images(settings.cache)

@@ -260,11 +260,15 @@ class LocalDaemon:
         return [f"{e['type']}/{e['status']}/{e['source']}" for e in reversed(found)]
 
     def ask(self, app: str, path: str = "/"):
+        """Send a request to an app through its proxy, and return what it answers well."""
+        answer = self.proxied(app, path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def proxied(self, app: str, path: str = "/") -> httpx.Response:
         """Send a request to an app through its proxy."""
         status = self.client.get("/localfly/status").json()
         port = status["apps"][app.removeprefix("/apps/")]["port"]
-        answer = httpx.get(
+        return httpx.get(
             f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=LIMIT_S, verify=NO_TLS
         )
-        assert answer.status_code == 200, answer.text
-        return answer.json()

@@ -33,6 +33,7 @@ from localfly.api import (
 from localfly.api.graphql.endpoint import serve_graphql
 from localfly.api.requests import ApiState, Endpoint
 from localfly.api.slow_answers import SlowAnswers
+from localfly.api.unreachable import refuse_unreachable
 from localfly.api.weather import BadWeather
 from localfly.api.web import routes as web
 from localfly.api_errors import ApiError
@@ -180,6 +181,7 @@ def _routes(state: ApiState, endpoints: Iterable[tuple[str, str, Endpoint]]) -> 
 
 
 async def _dispatch(state: ApiState, verbs: dict[str, Endpoint], request: Request) -> Response:
+    refuse_unreachable(state, request)
     # A HEAD is a GET whose body is not sent.
     return await verbs["GET" if request.method == "HEAD" else request.method](state, request)
 

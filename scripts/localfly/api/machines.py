@@ -14,6 +14,7 @@ from localfly.api.requests import (
     ApiState,
     answer,
     app_of,
+    host_status,
     machine_of,
     nonce,
     read_json,
@@ -48,12 +49,15 @@ def show_machine(machines: Machines, machine: Machine, *, summary: bool = False)
     }
     if summary:
         return shown
+    config: Json = {"config": machine.config}
+    if not (answers := machines.answers(machine)):
+        config = {"config": None, "incomplete_config": machine.config}
     return {
         **shown,
-        "config": machine.config,
+        **config,
         "events": machine.events[:EVENTS_DEFAULT],
         "checks": machines.processes.check_results(machine),
-        "host_status": "ok",
+        "host_status": host_status(answers=answers),
         "cordoned": machine.cordoned,
     }
 

@@ -153,6 +153,11 @@ def whole_number(text: str | None, default: int, name: str) -> int:
     return int(text[:MAX_DIGITS])
 
 
+def host_status(*, answers: bool) -> str:
+    """Return Fly's word for a host that answers or does not."""
+    return "ok" if answers else "unreachable"
+
+
 def answer(body: Any, status: int = 200) -> Response:
     """Return a JSON response."""
     return JSONResponse(body, status)

@@ -12,7 +12,15 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from localfly.api.requests import ApiState, answer, app_of, read_json, refuse_unknown, require
+from localfly.api.requests import (
+    ApiState,
+    answer,
+    app_of,
+    host_status,
+    read_json,
+    refuse_unknown,
+    require,
+)
 from localfly.api_errors import ApiError, not_found
 from localfly.config.machine_config import check_guest
 from localfly.config.regions import check_region
@@ -68,7 +76,7 @@ def show_volume(world: World, volume: Volume) -> Json:
         "fstype": volume.fstype,
         "snapshot_retention": volume.snapshot_retention,
         "auto_backup_enabled": volume.auto_backup_enabled,
-        "host_status": "ok",
+        "host_status": host_status(answers=world.hosts.answers(volume.host)),
         "type": "local",
     }
 
@@ -85,6 +93,7 @@ async def create_volume(api: ApiState, request: Request) -> Response:
     _check_wanted(body)
     source = _source(api.world, app.name, body)
     volume = _new_volume(app.name, body, source.least_gb if source else 1)
+    volume.host = api.world.hosts.new()
     async with contextlib.AsyncExitStack() as stack:
         if source and source.busy:
             await stack.enter_async_context(api.machines.frozen_writer(source.busy))
@@ -143,6 +152,8 @@ class _Source:
 def _source(world: World, app: str, body: Json) -> _Source | None:
     if body.get("source_volume_id"):
         other = world.volume(app, body["source_volume_id"])
+        if not world.hosts.answers(other.host):
+            raise ApiError(503, f"unavailable: the host of volume {other.id} does not answer")
         return _Source(world.volume_folder(other.id), other.size_gb, other)
     wanted = body.get("snapshot_id")
     if not wanted:

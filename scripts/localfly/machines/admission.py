@@ -53,6 +53,7 @@ class Admission:
             # flyctl's blue-green deploy creates machines like this, and uncordons them later.
             cordoned=bool(request.get("skip_service_registration")),
             skip_secrets=bool(request.get("skip_secrets")),
+            host=volume.host if volume else self.world.hosts.new(),
         )
 
     def change(self, app: App, machine: Machine, request: Json) -> None:
@@ -98,6 +99,9 @@ class Admission:
             raise not_found(f"volume {mounts[0]['volume']}")
         if volume.attached_machine_id:
             raise ApiError(409, f"volume {volume.id} is attached to {volume.attached_machine_id}")
+        if not self.world.hosts.answers(volume.host):
+            what = "insufficient resources to create new machine with existing volume"
+            raise precondition(what)
         if volume.region != region:
             raise ApiError(400, f"invalid_argument: volume {volume.id} is in {volume.region}")
         return volume

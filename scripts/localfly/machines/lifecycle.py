@@ -33,6 +33,7 @@ Json = dict[str, Any]
 STARTABLE = frozenset({"created", "stopped", "suspended", "failed"})
 SUSPENDED = frozenset({"suspended", "suspending"})
 STOPPABLE = frozenset({"started", "starting"}) | SUSPENDED
+UNREACHABLE = "unreachable"
 # A stop by one of these ends a machine with `auto_destroy`: flyctl stops it and waits for its end.
 ASKED = ("user", "machine")
 # A machine that suspends itself must get the response before it is frozen.
@@ -91,12 +92,16 @@ class Machines:
         """Add a line of the proxy to the machine's log, or to the app's."""
         write_log(self._world.home, machine_id or app, f"proxy[{app}] {line}")
 
+    def answers(self, machine: Machine) -> bool:
+        """Return whether a machine's host answers."""
+        return self._world.hosts.answers(machine.host)
+
     def _view(self, machine: Machine) -> MachineView:
         checks = self.processes.live(machine).checks
         return MachineView(
             id=machine.id,
             name=machine.name,
-            state=machine.state,
+            state=machine.state if self.answers(machine) else UNREACHABLE,
             config=machine.config,
             address=machine.address,
             region=machine.region,

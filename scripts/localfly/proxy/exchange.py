@@ -157,11 +157,16 @@ class Exchange:
             self.body.keep(event)
             machine.write(self._for_machine(event))
         if not client.events:
-            left = (self.request.length or 0) - self.body.size
-            if left > _LARGE_BYTES and not self.body.replayable:
+            if (left := self._left_of_upload()) > _LARGE_BYTES:
                 client.forward(machine, left)
             client.taken()
         self._expect_more()
+
+    def _left_of_upload(self) -> int:
+        """Return how many bytes are to come of a body that nobody looks at; 0 where it is kept."""
+        if self.body.whole or self.body.replayable:
+            return 0
+        return (self.request.length or 0) - self.body.size
 
     def _pass_response(self, machine: MachineWire, service: Service) -> int | None:
         """Send what came of the response; return the status of the last one once it is whole."""

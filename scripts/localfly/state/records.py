@@ -100,6 +100,8 @@ class Volume(Record):
     attached_machine_id: str | None = None
     created_at: str = field(default_factory=timestamp)
     snapshots: list[Json] = field(default_factory=list)
+    host: int = 0
+    """The number of its host; 0 for all records of older versions."""
 
 
 @dataclass
@@ -143,6 +145,8 @@ class Machine(Record):
     skip_secrets: bool = False
     launch_pending: bool = False
     """Whether a start was requested and has not happened yet."""
+    host: int = 0
+    """The number of its host, which is that of its volume."""
 
     def add_event(self, kind: str, status: str, source: str, request: Json | None = None) -> Json:
         """Add an event at the front, and drop the oldest beyond the limit."""

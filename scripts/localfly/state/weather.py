@@ -13,6 +13,7 @@ import yaml
 from localfly.errors import WeatherError
 
 LONGEST_S = 60.0
+LONGEST_LIFE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Weather:
         lost: The share of changes that are made, and whose answer is cut or a 502.
         no_capacity: The share of new machines and volumes, of updates and starts that find no room.
         unseen_s: How long a new machine or volume is missing in lists, and a machine is a 404.
+        hosts_die: The share of hosts that die.
+        host_dies_after_s: When, after the first placement on it, or after the daemon's start.
+        host_back_after_s: How long a host is dead; 0 for ever.
     """
 
     seed: int = 0
@@ -36,6 +40,9 @@ class Weather:
     lost: float = 0.0
     no_capacity: float = 0.0
     unseen_s: float = 0.0
+    hosts_die: float = 0.0
+    host_dies_after_s: float = 0.0
+    host_back_after_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ def _number(value: Any, most: float) -> bool:
 
 _SHARE = _Kind("a number from 0 to 1", lambda value: _number(value, 1))
 _TIME = _Kind(f"seconds from 0 to {LONGEST_S:g}", lambda value: _number(value, LONGEST_S))
+_LIFE = _Kind(f"seconds from 0 to {LONGEST_LIFE_S:g}", lambda value: _number(value, LONGEST_LIFE_S))
 _KINDS: Mapping[str, _Kind] = {
     "seed": _Kind("a whole number", lambda value: isinstance(value, int) and value is not True),
     "latency_s": _TIME,
@@ -60,11 +68,14 @@ _KINDS: Mapping[str, _Kind] = {
     "lost": _SHARE,
     "no_capacity": _SHARE,
     "unseen_s": _TIME,
+    "hosts_die": _SHARE,
+    "host_dies_after_s": _LIFE,
+    "host_back_after_s": _LIFE,
 }
 
 
 def bad_weather(seed: int) -> Weather:
-    """Return a weather with every kind of trouble, of which a patient client gets through."""
+    """Return a weather with every kind of trouble that a patient client gets through."""
     return Weather(
         seed=seed,
         latency_s=0.3,

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from localfly.api_errors import ApiError, not_found
+from localfly.state.hosts import Hosts
 from localfly.state.ids import snapshot_id
 from localfly.state.records import App, Lease, Machine, Record, Token, Volume, timestamp
 from localfly.state.store import Store
+from localfly.state.weather import Weather
 
 Json = dict[str, Any]
 
@@ -28,13 +30,15 @@ MAX_EVENTS_WAITING = 1000
 class World:
     """The apps, volumes and machines, and the folders of their data."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, weather: Weather | None = None) -> None:
         self.home = home
         self.store = Store(home / "state.db")
         self.apps = {a.name: a for a in map(App.read, self.store.all("app"))}
         self.volumes = {v.id: v for v in map(Volume.read, self.store.all("volume"))}
         self.machines = {m.id: m for m in map(Machine.read, self.store.all("machine"))}
         self.tokens = {t.id: t for t in map(Token.read, self.store.all("token"))}
+        placed = {v.host for v in self.volumes.values()} | {m.host for m in self.machines.values()}
+        self.hosts = Hosts(weather or Weather(), placed)
         self._key = self._digest_key()
         self._changed = asyncio.Event()
         self._listeners: set[asyncio.Queue[Json]] = set()

@@ -37,6 +37,7 @@ from roost.operations.notifier import telling
 from roost.operations.planning import Planned, make_plan
 from roost.plan.adoption import check_adopted
 from roost.plan.backups import Backup, Rest, newest
+from roost.plan.dead_host import check_answers
 from roost.plan.drill_config import check_can_drill, drill_app
 from roost.plan.foreign_machines import check_alone
 from roost.plan.live import read_live
@@ -220,6 +221,7 @@ async def restore(
         await target.check_reach(planned.file)
         if not data.ours:
             return await _restore_from_nothing(context, data, target, snapshot, as_json=as_json)
+        check_answers(name, data.ours)
         under_way = restoring(planned.desired, planned.live)
         if under_way and under_way.journal.is_move:
             raise UnappliableError(
@@ -340,7 +342,9 @@ async def _restore_from_nothing(
     """Restore without a machine, such as after `roost destroy`: make the volume, then apply."""
     planned, name = data.planned, data.planned.file.name
     wanted = planned.desired.volume
-    if wanted is None or candidate_volumes(wanted, planned.live, {}):
+    found = candidate_volumes(wanted, planned.live, {}) if wanted else ()
+    check_answers(name, {}, found)
+    if wanted is None or found:
         raise UsageError(
             "There is a volume, but no machine.",
             where=name,

@@ -27,6 +27,7 @@ from roost.operations.server_state import (
 from roost.operations.server_work import ask_work
 from roost.plan.announced import Announced, announced_of
 from roost.plan.awake_windows import window_state
+from roost.plan.dead_host import is_silent
 from roost.plan.desired import REPLICA_URL, VERSION_KEY
 from roost.plan.desired_state import desired_state
 from roost.plan.destroy import cordoned_notes
@@ -169,12 +170,19 @@ def _machine_rows(machines: Iterable[Machine], name: str = "") -> Iterable[tuple
         yield (
             name or machine.name,
             machine.id,
-            f"{machine.state}, cordoned" if machine.cordoned else machine.state,
+            _state_of(machine),
             last_exit(machine),
             machine.region,
             machine.metadata.get(VERSION_KEY, "-"),
             short_image(_image_of(machine)) or "-",
         )
+
+
+def _state_of(machine: Machine) -> str:
+    """Return the last known state, with what keeps requests away."""
+    cordoned = ("cordoned",) if machine.cordoned else ()
+    silent = (f"host {machine.host_status}",) if is_silent(machine) else ()
+    return ", ".join((machine.state, *cordoned, *silent))
 
 
 def _image_of(machine: Machine) -> str:

@@ -18,6 +18,7 @@ from roost.doctor.start_causes import CAUSES, Cause, Fix, Found, find_cause
 from roost.doctor.start_remedies import remedy_of
 from roost.errors.command import Command
 from roost.fly.models import MachineEvent
+from roost.plan.dead_host import is_silent
 from roost.plan.exit_reason import last_words_of
 
 MOST_EVIDENCE = 3
@@ -38,7 +39,7 @@ def start_findings(facts: ServerFacts) -> Iterator[Check]:
         )
         return
     for machine in facts.machines:
-        if machine.host_status not in ("", "ok"):
+        if is_silent(machine):
             what = (
                 f"the host of the machine {machine.id} does not answer Fly ({machine.host_status})"
             )

@@ -196,6 +196,7 @@ class Volume(Answer):
     block_size: Number = 0
     blocks: Number = 0
     blocks_avail: Number = 0
+    host_status: str = "ok"
 
 
 class OrgVolume(Volume):

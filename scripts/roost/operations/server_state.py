@@ -18,6 +18,7 @@ from roost.errors.command import Command
 from roost.fly.models import Machine, MachineEvent
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
+from roost.plan.dead_host import is_silent
 from roost.plan.desired import ENVIRONMENT_KEY
 from roost.plan.live import Live, read_live
 from roost.plan.releases import Release, Verdict, current, releases_on
@@ -75,8 +76,8 @@ async def look_at(
     release = current(releases_on(ours))
     if not ours:
         return ServerState(None, "it has no machine", release)
-    if not any(machine.state == "started" for machine in ours):
-        return ServerState(*_not_running(ours), release)
+    if not any(machine.state == "started" and not is_silent(machine) for machine in ours):
+        return ServerState(*_not_running(file.name, ours), release)
     try:
         await target.check_reach(file)
     except PrivateNetworkError:
@@ -101,8 +102,19 @@ def _not_ready(seen: str) -> str:
     return f"/api/ready: {seen}. {advice.rstrip('.')}"
 
 
-def _not_running(ours: tuple[Machine, ...]) -> tuple[bool | None, str]:
-    """Return whether machines that do not run sleep, or failed."""
+def _silent(environment: str, machine: Machine) -> str:
+    plan = Command("plan", environment)
+    return (
+        f"the host of the machine {machine.id} does not answer Fly ({machine.host_status}); "
+        f"what to do: `{plan}`"
+    )
+
+
+def _not_running(environment: str, found: tuple[Machine, ...]) -> tuple[bool | None, str]:
+    """Return whether machines that do not run sleep, failed, or are on a host that does not answer."""
+    ours = tuple(machine for machine in found if not is_silent(machine))
+    if not ours:
+        return False, _silent(environment, found[0])
     if any(last_death(machine) for machine in ours):
         return False, "no machine runs, and one failed"
     if all(machine.state in ASLEEP for machine in ours):

@@ -9,6 +9,7 @@ from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.compare import differences, leftovers
 from roost.plan.database_move import is_moved
+from roost.plan.dead_host import silent_machine
 from roost.plan.desired import (
     FLOW_SERVER,
     OVERRIDE_KEY,
@@ -94,7 +95,7 @@ def compare_machines(
             sleep = _Sleep(must_run=must_run, served=served)
             if is_adopted(machine, desired) and versions is Risk.RESTART and machine.mounted_volume:
                 versions = Risk.DATA  # a snapshot is taken before its first change by Roost
-            yield from _one_machine(wanted, machine, booted, versions, sleep)
+            yield from _one_machine(desired.environment, wanted, machine, booted, versions, sleep)
 
 
 def surplus_machines(
@@ -131,7 +132,8 @@ def _waking(desired: Desired, ours: Mapping[str, Machine]) -> frozenset[str]:
     return frozenset(sleeping[: max(0, desired.always_on - running)])
 
 
-def _one_machine(
+def _one_machine(  # noqa: PLR0913, PLR0917 - what is known of one machine
+    environment: str,
     wanted: DesiredMachine,
     machine: Machine,
     secrets: tuple[Change, ...],
@@ -139,11 +141,7 @@ def _one_machine(
     sleep: _Sleep,
 ) -> Iterator[PlanItem]:
     if machine.config is None:
-        yield Refusal(
-            f"machine/{wanted.name}",
-            f"the host of machine {machine.id} does not answer ({machine.host_status})",
-            "Wait for Fly to repair it (status.flyio.net), then plan again.",
-        )
+        yield silent_machine(environment, wanted.name, machine)
         return
     override = _override_change(wanted, machine)
     if isinstance(versions, Refusal):

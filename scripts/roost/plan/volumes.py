@@ -8,6 +8,7 @@ from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import retained_volumes
 from roost.plan.database_move import is_moved, kept_volume_notes
+from roost.plan.dead_host import WAIT, is_silent, silent_volume
 from roost.plan.desired import ENVIRONMENT_KEY, Desired, DesiredVolume, named_database
 from roost.plan.disk_usage import fullness_notes
 from roost.plan.live import Live
@@ -34,7 +35,7 @@ def compare_volumes(
         yield from _changes(desired.volume, candidates[0])
         yield from fullness_notes(desired.volume, candidates[0])
         if not ours:
-            yield _reused(candidates[0])
+            yield _reused(desired.environment, candidates[0])
     elif candidates:
         yield _ambiguous(desired, candidates)
     elif ours:
@@ -54,7 +55,9 @@ def compare_volumes(
     yield from _unused(v for v in left if v.id not in kept)
 
 
-def _reused(volume: Volume) -> str:
+def _reused(environment: str, volume: Volume) -> PlanItem:
+    if is_silent(volume):
+        return silent_volume(environment, volume)
     made = f", created {volume.created_at}," if volume.created_at else ""
     return (
         f"The new machine uses the existing volume {volume.id}{made} with the data on it. "
@@ -166,7 +169,7 @@ def _unusable(environment: str, ours: Mapping[str, Machine]) -> Refusal:
         return Refusal(
             "volume/data",
             "which volume the machine mounts is unknown while its host does not answer",
-            "Wait for Fly to repair it (status.flyio.net), then plan again.",
+            WAIT,
         )
     if any(named_database(machine.config or {}) == "postgres" for machine in ours.values()):
         return Refusal(

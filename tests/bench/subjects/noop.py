@@ -41,6 +41,8 @@ def measure(lab: Lab) -> Table:
             },
         )
         program = os.environ.get(FLYCTL)
+        if not program:
+            lab.tell(f"  flyctl is not measured: set ${FLYCTL} to the path of Fly's own client")
         stock = measure_flyctl(lab, site, program) if program else {}
     faster = Limit(Aim.RATIO_AT_MOST, 1 / 5) if stock else None
     rows = (

@@ -463,6 +463,27 @@ def test_a_large_body_leaves_its_connections_usable():
     assert received.count(b"d" * size) == 3
 
 
+def test_a_request_that_comes_after_the_answer_to_a_large_upload_is_one_of_its_own():
+    size = 3 * MB
+    upload = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + b"u" * size
+
+    async def ask(port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answers = []
+        for request in (upload, upload, LAST):
+            writer.write(request)
+            answers.append(await reader.readuntil(b"ok"))
+        writer.close()
+        return answers
+
+    answers, upstream, host = asyncio.run(behind(lambda _: OK, ask))
+
+    assert [answer.endswith(b"ok") for answer in answers] == [True] * 3
+    assert [len(seen.body) for seen in upstream.seen] == [size, size, 0]
+    assert upstream.seen[-1].target == "/last"
+    assert not any("internal error" in line for line in host.lines)
+
+
 def test_a_large_upload_may_be_slow_but_not_silent():
     settings = ProxySettings(body_s=1)
     size = 2 * MB

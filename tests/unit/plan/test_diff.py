@@ -570,7 +570,22 @@ def test_a_machine_whose_host_does_not_answer_is_neither_changed_nor_doubled(inc
     plan = diff(desired_of(image=NEWER), live)
 
     assert [step.kind for step in plan.steps] == []
-    assert "does not answer (unreachable)" in only_refusal(plan).what
+    refusal = only_refusal(plan)
+    assert "does not answer (unreachable)" in refusal.what
+    assert "If it stays dead" in refusal.advice
+
+
+def test_a_new_machine_is_not_put_on_a_volume_whose_host_does_not_answer():
+    live = applied(desired_of())
+    dead = tuple(
+        volume.model_copy(update={"host_status": "unreachable"}) for volume in live.volumes
+    )
+
+    refusal = only_refusal(diff(desired_of(), replace(live, machines=(), volumes=dead)))
+
+    assert refusal.what == f"the host of the volume {dead[0].id} does not answer (unreachable)"
+    restore = Command("restore", "staging")
+    assert f"`fly volumes destroy {dead[0].id}`, `{restore}`" in refusal.advice
 
 
 def test_a_machine_of_nobody_s_making_is_named_and_left():
