@@ -104,7 +104,7 @@ def test_an_echo_is_redacted_however_it_is_spelt(value, before, after):
 
     for echo in (value, json.dumps({"v": value}), json.dumps({"v": value}, ensure_ascii=False)):
         redacted = secret.redact(before + echo + after)
-        assert echo not in redacted
+        assert echo not in redacted.replace(HIDDEN, "")  # a value may be a part of that word
         assert HIDDEN in redacted
 
 

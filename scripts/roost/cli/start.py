@@ -147,6 +147,29 @@ def doctor(  # noqa: PLR0913 - one argument an option
     return run(command.doctor, environments or [], look=look, as_json=as_json)
 
 
+@start.add("roost update 1.2.0 --from https://github.com/OWNER/roost")
+def update(
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help="The release. Default: the newest.")
+    ] = None,
+    *,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="URL|DIR", help="The repository with the releases."),
+    ] = None,
+    slim: Annotated[
+        bool, typer.Option("--slim", help="Leave out Roost's own tests, from now on.")
+    ] = False,
+) -> ExitCode:
+    """Take a newer release of Roost into this repository.
+
+    Your files stay; files that both have changed are merged. Commits nothing.
+    """
+    from roost.commands import update as command
+
+    return run(command.update, version=version, source=source, slim=slim)
+
+
 @start.add("roost validate environments/ other/demo.yaml")
 def validate(paths: Paths = None, *, as_json: AsJson = False) -> ExitCode:
     """Check environment files.

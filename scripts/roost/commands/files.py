@@ -7,8 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from roost.environment.load import load_environment, load_files, merged
+from roost.environment.load import load_environment, load_files
 from roost.environment.schema import render_schema
+from roost.environment.written_out import merged
 from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
 from roost.operations.context import Context
 from roost.operations.image_parts import image_for

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from roost.environment import messages
 from roost.environment.conflicts import conflicts, conflicts_with, possible_rivals, same_names
-from roost.environment.fields import Secret
 from roost.environment.files import (
     DEFAULTS,
     SUFFIXES,
@@ -62,7 +61,6 @@ __all__ = [
     "load_files",
     "load_unit",
     "merge_defaults",
-    "merged",
 ]
 
 
@@ -225,27 +223,6 @@ def merge_defaults(own: Source, defaults: Source) -> Source:
     return Source(own.path, data, {**defaults.keys, **own.keys}, {**defaults.values, **own.values})
 
 
-def merged(file: EnvironmentFile) -> dict[str, Any]:
-    """Return an environment with every default written out, in the form of the file."""
-    data = file.environment.model_dump(mode="json", by_alias=True, exclude_none=True)
-    flows = [
-        {**written, "secrets": [_as_written(secret) for secret in entry.secrets]}
-        for written, entry in zip(data.pop("flows"), file.environment.flows, strict=True)
-    ]
-    secrets = [_as_written(secret) for secret in file.environment.secrets]
-    of_objects = [_as_written(secret) for secret in file.environment.prefect.object_secrets]
-    data["prefect"].pop("object_secrets")
-    if of_objects:
-        data["prefect"]["object_secrets"] = of_objects
-    notify = [
-        {"url_secret": _as_written(entry.url_secret), "on": written["on"]}
-        for written, entry in zip(data.pop("notify"), file.environment.notify, strict=True)
-    ]
-    lists = {"flows": flows, "notify": notify}
-    written_out = {key: listed for key, listed in lists.items() if listed}
-    return {**data, "secrets": secrets, **written_out}
-
-
 def _load(
     paths: Sequence[Path],
 ) -> tuple[list[EnvironmentFile], dict[str, Source], list[Fault]]:
@@ -364,13 +341,6 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _is_another(key: str, here: dict[Any, Any], below: dict[Any, Any]) -> bool:
     """Return whether the file's section has another kind than that of the defaults."""
     return key == "database" and here.get("backend", below.get("backend")) != below.get("backend")
-
-
-def _as_written(secret: Secret) -> str | dict[str, Any]:
-    """Return a secret in the short form a person writes, where one exists."""
-    if secret.source.env == secret.name:
-        return secret.name
-    return {"name": secret.name, "from": secret.source.model_dump(exclude_defaults=True)}
 
 
 def _fault(source: Source, detail: Any) -> Fault:

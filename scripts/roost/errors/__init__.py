@@ -31,6 +31,7 @@ from roost.errors.changes import (
     SecretsLagError,
     SmokeFailedError,
     SnapshotError,
+    UpdateError,
 )
 from roost.errors.input import (
     DatabaseTrialError,
@@ -159,5 +160,6 @@ __all__ = [
     "UnapprovedError",
     "UnknownEnvironmentError",
     "UnusableSecretError",
+    "UpdateError",
     "UsageError",
 ]

@@ -127,3 +127,9 @@ class LocalFlyError(RoostError):
     """The local Fly could not be started, reached or stopped."""
 
     word = "local-fly"
+
+
+class UpdateError(RoostError):
+    """A release of Roost could not be fetched, checked or merged; the checkout was not changed."""
+
+    word = "update"

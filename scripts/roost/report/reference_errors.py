@@ -58,6 +58,7 @@ REMEDIES = {
     "github-rate-limited": "Run the job again after the time in the message.",
     "github-unavailable": "See https://www.githubstatus.com, then run the job again.",
     "github-answer": "Run the job again. If it stays, report it with the message.",
+    "update": "Read git's words in the message, or the name of the file. The checkout is as it was.",
     "package-index": "Check `UV_DEFAULT_INDEX`, then run the workflow again.",
     "service-error": "Read the service's own words in the message.",
     # Changes

@@ -230,7 +230,7 @@ def read_upgrade(given: str) -> Upgrade:
         return Upgrade.model_validate_json(given[:MAX_UPGRADE])
     except ValidationError:
         raise UsageError(
-            "This is no output of `roost github prefect-look`.",
+            "This is no output of the job that looks for a release.",
             where="UPGRADE",
             advice="Run the workflow Prefect again.",
         ) from None

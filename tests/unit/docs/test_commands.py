@@ -26,7 +26,7 @@ SESSIONS = {
     and any("session" in ast.unparse(decorator) for decorator in node.decorator_list)
 }
 # What `./run` does itself.
-OWN = {"roost", "up", "sops", "--list", "--help", "SESSION"}
+OWN = {"roost", "up", "update", "sops", "--list", "--help", "SESSION"}
 
 
 def lines_of(page):
@@ -91,7 +91,7 @@ def test_a_command_of_a_page_is_understood(where, call, whole):
     words = words_of(call)
     if words[0] == "./run":
         assert len(words) == 1 or words[1] in SESSIONS | OWN, where
-        if words[1:2] in (["roost"], ["up"]):
+        if words[1:2] in (["roost"], ["up"], ["update"]):
             words = words[1:] if words[1] == "roost" else ["roost", *words[1:]]
     if words[0] == "roost":
         parse(words[1:], whole=whole)

@@ -15,11 +15,12 @@ from roost.environment import flow_folder
 from roost.environment.flow_folder import FlowFolderError, read_flow_folder
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.flow_units import flow_units, login_name, split_name
-from roost.environment.load import load_environment, load_files, load_unit, merged
+from roost.environment.load import load_environment, load_files, load_unit
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import NO_VALUE, confined
 from roost.environment.scale import scale_faults
 from roost.environment.units import units
+from roost.environment.written_out import merged
 from roost.errors import UnknownEnvironmentError
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from roost.environment.load import load_environment, load_files, merged
+from roost.environment.load import load_environment, load_files
 from roost.environment.names import RESERVED
+from roost.environment.written_out import merged
 from roost.errors import InvalidFilesError, UnknownEnvironmentError
 
 REPOSITORY = Path(__file__).parents[3]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from roost.environment.load import load_environment, load_files, merged
+from roost.environment.load import load_environment, load_files
 from roost.environment.notify import FACTS
+from roost.environment.written_out import merged
 
 GOOD = """\
 app: acme

@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from helpers.environments import environment_data
-from roost.environment.load import load_environment, load_files, merged
+from roost.environment.load import load_environment, load_files
 from roost.environment.objects_file import MOST_OBJECTS, MOST_TEXT
 from roost.environment.prefect_objects import secret_places
 from roost.environment.rehearsal import NO_VALUE, confined
+from roost.environment.written_out import merged
 
 PATH = "prefect/production.yaml"
 GOOD = """\

@@ -8,9 +8,10 @@ import yaml
 from helpers.environments import environment_data
 from helpers.flow_folders import NIGHTLY, write_flow_folder
 from roost.environment.flow_units import login_name
-from roost.environment.load import load_environment, load_files, load_unit, merged
+from roost.environment.load import load_environment, load_files, load_unit
 from roost.environment.rehearsal import rehearsed
 from roost.environment.units import beside, to_apply, units
+from roost.environment.written_out import merged
 from roost.errors import InvalidFilesError, UnknownEnvironmentError
 
 HOST = {"waker": {"app": "acme-waker"}}

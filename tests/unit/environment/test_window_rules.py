@@ -7,11 +7,12 @@ import pytest
 from helpers.environments import environment_data, environment_file
 from roost.environment import time_zones
 from roost.environment.flow_rules import all_findings
-from roost.environment.load import load_files, merged
+from roost.environment.load import load_files
 from roost.environment.model import Environment
 from roost.environment.time_zones import zone_fault, zone_names
 from roost.environment.window_rules import windows_of
 from roost.environment.windows import ZONE_FORM, read_window
+from roost.environment.written_out import merged
 
 OFFICE = {"days": "mon-fri", "from": "08:00", "to": "18:00", "timezone": "Europe/Berlin"}
 FILE = """\
