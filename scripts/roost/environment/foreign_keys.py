@@ -34,6 +34,7 @@ FOREIGN_KEYS = {
         "roost does not set up scraping by Fly yet; PREFECT_SERVER_METRICS_ENABLED: true under "
         "prefect.settings lets the server answer at /api/metrics, behind its login"
     ),
+    "ui": "write access.ui",
     "domain": _DOMAIN,
     "domains": _DOMAIN,
     "certs": _DOMAIN,
