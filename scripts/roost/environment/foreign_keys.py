@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _DATABASE = (
-    "write database.volume_gb: roost creates the volume and its mount from it; one that exists is named "
-    "in database.volume_name"
+    "write database.volume_gb: roost creates the server's one volume and its mount from it; one that "
+    "exists is named in database.volume_name"
 )
 _SERVICE = (
     "roost creates the one HTTP service; its sleep and its load limits are under scaling, its internal "
