@@ -20,7 +20,7 @@ from roost.environment.model import AUTH_SECRET, Environment
 from roost.environment.prefect_settings import PrefectSettings
 from roost.environment.regions import CLOSED_REGIONS, REGIONS
 from roost.environment.rules import Finding
-from roost.environment.settings_rules import OWNED_SETTINGS, settings_findings
+from roost.environment.settings_rules import OWNED_SETTINGS, UI_SETTING, is_off, settings_findings
 from roost.environment.variable_rules import is_owned
 from roost.errors import NotImportableError
 from roost.plan.adoption import looks_secret
@@ -111,6 +111,8 @@ def imported(
     variables = _variables(chosen, known, findings)
     secrets = sorted({*(secret.name for secret in live.secrets), *variables.secrets})
     access["auth"] = _login(access, secrets, findings)
+    if _has_no_ui(chosen, known):
+        access["ui"] = False
     prefect: Json = {"version": version}
     if not is_our_image(image):
         prefect["image"] = image
@@ -167,6 +169,12 @@ def _variables(chosen: Chosen, known: PrefectSettings, findings: Findings) -> _V
         elif not name.startswith("FLY_") and name != "PRIMARY_REGION":
             findings.lose(f"the variable {name} is removed: Roost or the image sets it")
     return _Variables(settings, others, tuple(secrets))
+
+
+def _has_no_ui(chosen: Chosen, known: PrefectSettings) -> bool:
+    env: Mapping[str, Any] = chosen.config.get("env") or {}
+    found = {known.canonical(str(name)): str(value) for name, value in env.items()}
+    return is_off(found.get(UI_SETTING, ""))
 
 
 def _chooses_file(name: str, value: str) -> bool:

@@ -25,6 +25,8 @@ async def open_server(
 ) -> ExitCode:
     """Wake a server with a request, print its address, and open it where there is a browser.
 
+    For a server without pages the address of its API is printed.
+
     Raises:
         SmokeFailedError: it does not get ready.
         PrivateNetworkError: it is private, and this computer is outside its network.
@@ -33,6 +35,12 @@ async def open_server(
     url = await server_url(context, file, local=local)
     seconds = await time_wake(context, url)
     context.progress.print(f"{name} answers after {seconds:.2f} s.", markup=False)
+    if not file.environment.access.ui:
+        context.progress.print(
+            "It has the API alone, without pages: access.ui is false.", markup=False
+        )
+        context.out.print(f"{url}/api", markup=False, soft_wrap=True)
+        return ExitCode.DONE
     context.out.print(url, markup=False, soft_wrap=True)
     if not (has_display(context.environ, platform) and browse(url)):
         context.progress.print("There is no browser here. Open the address above in yours.")

@@ -97,7 +97,8 @@ async def status(
         for note in (note for flow in flows if flow.machines for note in flow.notes()):
             context.out.print(one_line(note), markup=False, soft_wrap=True)
         return code
-    context.out.print(f"{name}: {url}", soft_wrap=True)
+    alone = "" if file.environment.access.ui else " (the API alone: access.ui is false)"
+    context.out.print(f"{name}: {url}{alone}", soft_wrap=True)
     context.out.print(state.sentence(), markup=False, soft_wrap=True)
     if live.machines:
         columns = ("machine", "id", "state", "last exit", "region", "Prefect", "image")
@@ -224,6 +225,7 @@ def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, o
         "app": file.environment.app,
         "exists": live.app is not None,
         "url": url,
+        "ui": file.environment.access.ui,
         "ips": [{"ip": ip.ip, "type": ip.kind} for ip in live.ips],
         "volumes": [
             {"id": v.id, "size_gb": v.size_gb, "state": v.state, "used_percent": used_percent(v)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _DATABASE = (
-    "write database.volume_gb: roost creates the volume and its mount from it; one that exists is named "
-    "in database.volume_name"
+    "write database.volume_gb: roost creates the server's one volume and its mount from it; one that "
+    "exists is named in database.volume_name"
 )
 _SERVICE = (
     "roost creates the one HTTP service; its sleep and its load limits are under scaling, its internal "
@@ -34,6 +34,7 @@ FOREIGN_KEYS = {
         "roost does not set up scraping by Fly yet; PREFECT_SERVER_METRICS_ENABLED: true under "
         "prefect.settings lets the server answer at /api/metrics, behind its login"
     ),
+    "ui": "write access.ui",
     "domain": _DOMAIN,
     "domains": _DOMAIN,
     "certs": _DOMAIN,

@@ -184,6 +184,8 @@ class Access(Model):
     """basic: needs the secret PREFECT_SERVER_API_AUTH_STRING, as user:password."""
     internal_port: Annotated[int, Field(ge=1024, le=65535)] = 4200
     """Port of the server inside its machine, where Fly's proxy looks for it; the public ports stay 80 and 443."""
+    ui: bool = True
+    """false: the server has the API alone, without pages for a browser."""
 
 
 class Ignored(Model):

@@ -27,12 +27,14 @@ _SECRET_SETTING = re.compile(
 # Values that Prefect reads as true and false.
 _ON = frozenset({"1", "true", "t", "yes", "y", "on"})
 _OFF = frozenset({"0", "false", "f", "no", "n", "off"})
+UI_SETTING = "PREFECT_SERVER_UI_ENABLED"
 # Settings that roost sets itself, and from what.
 OWNED_SETTINGS = {
     "PREFECT_HOME": "by database",
     "PREFECT_SERVER_API_HOST": "by roost: the server listens where Fly's proxy looks",
     "PREFECT_SERVER_API_PORT": "by roost: the server listens where Fly's proxy looks",
     "PREFECT_SERVER_UI_API_URL": "by roost: the UI asks the server it came from",
+    UI_SETTING: "by access.ui, which is true or false",
     EVENTS_SETTING: "by database.retention.events, such as 7d",
     VACUUM_SETTING: "by database.retention, which has events and flow_runs",
     FLOW_RUNS_SETTING: "by database.retention.flow_runs, such as 90d",
@@ -47,7 +49,8 @@ def _is_on(value: str) -> bool:
     return value.strip().lower() in _ON
 
 
-def _is_off(value: str) -> bool:
+def is_off(value: str) -> bool:
+    """Return whether Prefect reads a value as false."""
     return value.strip().lower() in _OFF
 
 
@@ -102,34 +105,29 @@ REFUSED = {
         lambda value: value.strip("/") != "",
         any_image=True,
     ),
-    "PREFECT_SERVER_UI_ENABLED": Refused(
-        "switches off the pages, which the gate opens to prove that a server is healthy; remove it",
-        _is_off,
-        any_image=True,
-    ),
     "PREFECT_SERVER_UI_STATIC_DIRECTORY": Refused(
         "is decided by the image, which has the pages ready; remove it"
     ),
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": Refused(
         "switches off the scheduler: no schedule would create a run, and the gate proves that they "
         "do; remove it, and pause the schedules that must not run",
-        _is_off,
+        is_off,
         any_image=True,
     ),
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": Refused(
         "switches off the service that stores events: all would be lost; remove it",
-        _is_off,
+        is_off,
         any_image=True,
     ),
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": Refused(
         "switches off the service that stores task runs: all would be lost; remove it",
-        _is_off,
+        is_off,
         any_image=True,
     ),
     "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": Refused(
         "keeps the server from migrating its database when it starts after an upgrade, and "
         "nothing else does it; remove it",
-        _is_off,
+        is_off,
         any_image=True,
     ),
     "PREFECT_SERVER_EPHEMERAL_ENABLED": Refused(
@@ -277,7 +275,7 @@ def _mistyped(environment: Environment, name: str, value: str, known: PrefectSet
     setting = known.find(name)
     kind = setting.kind if setting and environment.prefect.image is None else ""
     text = value.strip()
-    if kind == "bool" and not (_is_on(text) or _is_off(text)):
+    if kind == "bool" and not (_is_on(text) or is_off(text)):
         return f"{name} must be true or false"
     if kind in ("int", "float") and not _is_number(text):
         return f"{name} must be a {'whole number' if kind == 'int' else 'number'}"

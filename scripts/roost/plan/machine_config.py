@@ -13,6 +13,7 @@ from roost.environment.load import EnvironmentFile
 from roost.environment.machine_memory import kind_and_cpus
 from roost.environment.model import Environment, PostgresDatabase, Replicate, SqliteDatabase
 from roost.environment.redis_unit import redis_app
+from roost.environment.settings_rules import UI_SETTING
 from roost.environment.window_rules import windows_of
 from roost.environment.windows import write_windows
 from roost.plan.app_address import app_address, internal_name
@@ -170,6 +171,8 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         IDLE_ACTION: "off" if scaling.min_machines_running else scaling.autostop,
         "ROOST_IDLE_AFTER_S": str(int(scaling.idle_after.total_seconds())),
     }
+    if not environment.access.ui:
+        variables[UI_SETTING] = "false"
     if scaling.windows:
         variables[WINDOWS] = write_windows(windows_of(environment))
     # A user may override these; nothing in Roost depends on them.

@@ -79,7 +79,6 @@ _SCHEDULER_OFF = (
     "The scheduler is off: PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED is false, set under this or "
     "another name. Remove it, and pause the schedules that must not run."
 )
-_UI_OFF = "The UI is off: remove PREFECT_SERVER_UI_ENABLED, or set it to true."
 
 DATABASE = Check("database", 30, check_database, _SLOW, vital=True)
 """Vital, so that no check writes into a database that is not the one of its file."""
@@ -201,8 +200,6 @@ async def _with_cause(server: Server, result: CheckResult) -> CheckResult:
     if result.name == "scheduler":
         enabled = await ask_setting(server, "server", "services", "scheduler", "enabled")
         advice = _SCHEDULER_OFF if enabled is False else ""
-    elif result.name == "ui":
-        advice = _UI_OFF if await ask_setting(server, "server", "ui", "enabled") is False else ""
     elif result.name == "health":
         advice = await _path_advice(server)
     return replace(result, advice=advice) if advice else result

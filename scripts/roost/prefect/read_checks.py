@@ -189,10 +189,19 @@ async def check_costly_pages(server: Server) -> str:
     return ""
 
 
+UI_OFF = "off, by access.ui"
+
+
 async def check_ui(server: Server) -> str:
-    """Check that the UI is served, with an API address that browsers can use."""
+    """Check that the UI is served, with an API address that browsers can use, or that it is off.
+
+    The server says itself that it is off, because a rollback may lead to another `access.ui` than that
+    of the file.
+    """
     page = await server.http.get("/", headers={"accept": "text/html"}, follow_redirects=True)
     if page.status_code != HTTPStatus.OK or "text/html" not in page.headers.get("content-type", ""):
+        if await ask_setting(server, "server", "ui", "enabled") is False:
+            return UI_OFF
         raise CheckFailedError(f"/ answered {page.status_code} and no page", LOOK_AT_LOG)
     settings = await server.http.get("/ui-settings")
     address = str(settings.json()["api_url"])

@@ -351,9 +351,9 @@ LOST = {
         server(init={"cmd": ["sh", "-c", "prefect worker start & prefect server start"]}),
         "also starts a worker, which ends",
     ),
-    "a setting of clients": (
-        server(env={**HOME, "PREFECT_SERVER_UI_ENABLED": "false"}),
-        "the setting PREFECT_SERVER_UI_ENABLED is removed: switches off the pages",
+    "a setting that cannot work here": (
+        server(env={**HOME, "PREFECT_UI_SERVE_BASE": "/prefect"}),
+        "the setting PREFECT_UI_SERVE_BASE is removed: moves the pages away from /",
     ),
     "a token in the variables": (
         server(env={**HOME, "GITLAB_TOKEN": "hunter2"}),
@@ -533,6 +533,15 @@ def test_a_private_server_without_a_service_keeps_the_port_of_its_variable(port,
     found = imports(app(server(services=None, env=env), ips=()))
 
     assert found.environment.access.internal_port == expected
+
+
+@pytest.mark.parametrize("name", ["PREFECT_SERVER_UI_ENABLED", "PREFECT_UI_ENABLED"])
+@pytest.mark.parametrize(("value", "ui"), [("false", False), ("0", False), ("true", True)])
+def test_a_server_without_pages_stays_one(name, value, ui):
+    found = imports(app(server(env={**HOME, name: value})))
+
+    assert found.environment.access.ui is ui
+    assert not any("UI_ENABLED" in text for text in found.findings.losses)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import anyio
 import httpx
 import pytest
 
+from helpers.command_fixtures import write
 from helpers.fly_answers import says
 from roost.commands import logs as command
 from roost.commands import open as opening
@@ -145,6 +146,22 @@ def test_open_wakes_the_server_and_prints_its_address_where_there_is_no_browser(
     assert (said.code, said.out) == (0, "https://acme-prefect.fly.dev\n")
     assert "There is no browser here." in said.err
     assert HEALTH in prefect.asked
+
+
+def test_a_server_without_pages_says_so_and_shows_the_address_of_its_api(
+    roost, prefect, tmp_path, monkeypatch
+):
+    write(tmp_path, access={"ui": False})
+    monkeypatch.setitem(opening.open_server.__kwdefaults__, "browse", pytest.fail)
+
+    assert roost("apply", "staging").code == 0
+    opened, seen = roost("open", "staging"), roost("status", "staging")
+
+    assert (opened.code, opened.out) == (0, "https://acme-prefect.fly.dev/api\n")
+    assert "without pages: access.ui is false" in opened.err
+    assert HEALTH in prefect.asked
+    assert "https://acme-prefect.fly.dev (the API alone: access.ui is false)" in seen.out
+    assert json.loads(roost("status", "staging", "--json").out)["ui"] is False
 
 
 @pytest.mark.parametrize("opens", [True, False])

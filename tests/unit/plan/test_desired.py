@@ -196,3 +196,14 @@ def test_an_existing_volume_port_and_check_are_kept_under_their_own_names():
     assert config["services"][0]["internal_port"] == 8080
     assert config["env"]["PREFECT_SERVER_API_PORT"] == "8080"
     assert {name: check[name] for name in sent} == sent
+
+
+def test_a_server_without_pages_is_told_so_and_another_is_sent_nothing():
+    name = "PREFECT_SERVER_UI_ENABLED"
+
+    def sent(**access):
+        return desired_state(environment_file(access=access), IMAGE).machines[0].config["env"]
+
+    assert sent(ui=False)[name] == "false"
+    assert name not in sent(ui=True)
+    assert sent() == sent(ui=True)

@@ -148,14 +148,6 @@ CAUSES = {
         "scheduler",
         "The scheduler creates no runs. Look at the server's log.",
     ),
-    "ui off": (
-        {
-            "broken": {("GET", "/"): say(404, {})},
-            "settings": shows("server", "ui", "enabled", value=False),
-        },
-        "ui",
-        "The UI is off: remove PREFECT_SERVER_UI_ENABLED",
-    ),
     "ui on": (
         {
             "broken": {("GET", "/"): say(500, {})},

@@ -270,6 +270,15 @@ def test_a_ui_that_is_not_served_is_found(broken):
     finding(FakePrefect(broken=broken), "ui")
 
 
+def test_a_server_that_says_its_ui_is_off_passes_without_pages():
+    off = {"server": {"ui": {"enabled": False}}}
+    fake = FakePrefect(broken={("GET", "/"): say(404)}, settings=off)
+
+    [result] = probe(fake, only="ui").values()
+
+    assert (result.ok, result.detail) == (True, "off, by access.ui")
+
+
 def test_a_ui_that_calls_an_address_no_browser_reaches_is_found():
     result = finding(FakePrefect(api_url="http://0.0.0.0:4200/api"), "ui")
 
