@@ -575,7 +575,7 @@ def test_every_job_has_a_limit_and_one_kind_of_runner(job):
 
 MAY_WRITE = {
     "plan.yml:comment": {"pull-requests"},
-    "deploy.yml:report": {"pull-requests", "deployments"},
+    "deploy.yml:report": {"pull-requests", "deployments", "issues"},
     "rollback.yml:record": {"deployments"},
     "destroy.yml:record": {"deployments"},
     "scale.yml:permanent": {"contents"},

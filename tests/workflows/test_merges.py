@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from roost.environment.model import AUTH_SECRET
+from roost.report.issue import LABEL
 
 pytestmark = pytest.mark.workflows
 
@@ -69,6 +70,27 @@ def test_a_protected_server_waits_for_the_others_to_be_proved(world):
     skipped = "| `production` | **not deployed**: its job did not get so far |"
     assert skipped in world.comment(number)
     assert skipped in run.summary
+
+
+def test_a_failed_deploy_opens_an_issue_and_the_next_good_one_closes_it(world):
+    world.found()
+    world.branch("broken")
+    world.write("staging", prefect={"settings": {"PREFECT_SMALL_VERSION": "0.0.1"}})
+    broken, _ = world.open_pull("A server that the gate refuses")
+
+    assert world.happens(world.merge(broken))["deploy"].jobs["deploy staging"] == "failure"
+
+    [issue] = world.github.issues(LABEL)
+    assert (issue.title, issue.state) == ("Deploy: staging", "open")
+    assert f"Asked for by: #{broken}" in issue.body
+
+    world.branch("corrected")
+    world.write("staging")
+    corrected, _ = world.open_pull("One that starts")
+
+    assert world.happens(world.merge(corrected))["deploy"].good
+    assert [(i.number, i.state) for i in world.github.issues(LABEL)] == [(issue.number, "closed")]
+    assert "deployed and proved" in world.github.comments(issue.number)[-1].body
 
 
 def test_a_protected_server_is_not_the_first_to_get_what_an_overtaken_run_did_not_prove(world):

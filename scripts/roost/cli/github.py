@@ -181,7 +181,8 @@ def rest(
 def report(*, results: Results) -> ExitCode:
     """Report the deploy in the merged pull request's comment.
 
-    Records a deployment on GitHub for each environment that was proved.
+    Records a deployment on GitHub for each environment that was proved, and keeps one issue
+    for each whose deploy failed.
     """
     from roost.workflows import report as command
 

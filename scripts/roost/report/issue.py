@@ -374,9 +374,9 @@ def _advice(name: str, result: DriftResult) -> Iterator[str]:
     yield from to_do(plain(name), result.differences)
 
 
-def last_line(seen: Seen, *, is_open: bool) -> Iterator[str]:
-    """Yield the end of an issue: when it was checked, and that it changes by itself."""
-    keeps = "It is kept up to date by the drift workflow"
+def last_line(seen: Seen, *, is_open: bool, workflow: str = "drift") -> Iterator[str]:
+    """Yield the end of an issue: when it was checked, and which workflow changes it by itself."""
+    keeps = f"It is kept up to date by the {workflow} workflow"
     yield f"\n---\n\nLast checked {seen.line}. {keeps}{', and closes by itself' if is_open else ', and opens again by itself'}."
 
 

@@ -31,7 +31,6 @@ _TEXTS = (LONGEST_TEXT, 200, 60)
 """How long texts may be where many facts are handed on."""
 MOST_TEXT = 1700
 """Discord refuses more than 2,000 characters, the title included."""
-_AWAITED = frozenset({"plan-changed", "not-planned"})
 _ENDINGS = {
     Result.FAILED: "the deploy failed",
     Result.ROLLED_BACK: "the deploy failed and was rolled back",
@@ -153,7 +152,7 @@ def deploy_notices(outcomes: Iterable[DeployOutcome], run_url: str) -> tuple[Not
 
 
 def _deploy_notice(outcome: DeployOutcome, run_url: str) -> Notice:
-    awaited = outcome.word in _AWAITED
+    awaited = outcome.awaits_approval
     what = "a person has to approve the plan" if awaited else _ENDINGS[outcome.outcome]
     return Notice(
         fact="approval" if awaited else "failed",

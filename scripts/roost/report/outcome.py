@@ -11,6 +11,7 @@ from roost.errors import BadDocumentError, ExitCode, RoostError
 
 Text = Annotated[str, Field(max_length=20_000)]
 Short = Annotated[str, Field(max_length=500)]
+_AWAITED = frozenset({"plan-changed", "not-planned"})
 
 
 class Result(StrEnum):
@@ -57,6 +58,11 @@ class DeployOutcome(BaseModel):
     """Whether it was deployed to a sleeping server, so that no gate has run yet."""
     left: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
     """The server or flow servers that stay as they are, as somebody approved the plan of another."""
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether nothing failed: the plan waits for a person who approves it."""
+        return self.word in _AWAITED
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""

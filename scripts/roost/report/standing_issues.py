@@ -1,4 +1,4 @@
-"""The issues about a server that is down and about a month over its budget. Pure.
+"""The issues about a server that is down, a month over its budget, and a failed deploy. Pure.
 
 They open, stay and close as those about drift do, in issue.py, and so each is reported once.
 """
@@ -32,6 +32,7 @@ class Kind:
 
 DOWN = Kind("down/", "Down", "down")
 BUDGET = Kind("budget/", "Budget", "budget")
+DEPLOY = Kind("deploy/", "Deploy", "failed")
 
 
 def standing_topics(
@@ -56,7 +57,8 @@ def standing_topics(
     topics = [*down, *(_budget_topic(budget, known, seen) for budget in run.budgets)]
     said = {topic.about for topic in topics}
     now = [topic for topic in topics if topic not in down or topic.environment not in later]
-    return (*now, *_left(known, said, unread, seen))
+    gone = [] if run.notes else [*_without_file(known, run, seen)]
+    return (*now, *_left(known, said, unread, seen), *gone)
 
 
 def _budget_topic(found: BudgetFound, known: Mapping[str, Sequence[Issue]], seen: Seen) -> Topic:
@@ -74,19 +76,27 @@ def _left(
             name = about.removeprefix(kind.prefix)
             if name != about and split_name(name)[0] not in unread:
                 what = "has no budget any more" if kind is BUDGET else "is gone"
-                yield _closed(kind, name, f"{code(name)} {what}.", seen)
+                yield closed_topic(kind, name, f"{code(name)} {what}.", seen)
+
+
+def _without_file(known: Iterable[str], run: RunResult, seen: Seen) -> Iterator[Topic]:
+    """Close the issues about deploys of environments that no file describes any more."""
+    for about in sorted(known):
+        name = about.removeprefix(DEPLOY.prefix)
+        if name != about and name not in run.environments:
+            yield closed_topic(DEPLOY, name, f"{code(name)} has no file any more.", seen)
 
 
 def down_topic(result: DriftResult, seen: Seen) -> Topic:
     """Return the issue of a server that is down, or of one that is not."""
     name = result.environment
     if not result.down:
-        return _closed(DOWN, name, f"{code(name)} is not down.", seen)
+        return closed_topic(DOWN, name, f"{code(name)} is not down.", seen)
     steps = (
         f"See its state: `{Command('status', plain(split_name(name)[0]))}`",
         f"To start it again as its file says: `{Command('drift', plain(name), '--heal')}`",
     )
-    return _open(DOWN, name, f"{code(name)} is down: {text(result.down)}", steps, "down", seen)
+    return open_topic(DOWN, name, f"{code(name)} is down: {text(result.down)}", steps, "down", seen)
 
 
 def budget_topic(found: BudgetFound, seen: Seen, told: str = "") -> Topic:
@@ -100,7 +110,7 @@ def budget_topic(found: BudgetFound, seen: Seen, told: str = "") -> Topic:
     """
     name, headline = found.environment, text(budget_line(found))
     if not found.over:
-        return _closed(BUDGET, name, headline, seen, told)
+        return closed_topic(BUDGET, name, headline, seen, told)
     steps = (
         f"See what it is paid for: `{Command('cost', plain(name))}`",
         f"See when it was awake: `{Command('status', '--html', 'fleet.html')}`",
@@ -108,12 +118,32 @@ def budget_topic(found: BudgetFound, seen: Seen, told: str = "") -> Topic:
     )
     # With the month in it, the budget of the next month is reported again.
     digest = f"{found.month} {found.monthly_usd}"
-    return _open(BUDGET, name, headline, steps, digest, seen)
+    return open_topic(BUDGET, name, headline, steps, digest, seen)
 
 
-def _open(  # noqa: PLR0913, PLR0917 - the parts of an issue
-    kind: Kind, name: str, headline: str, steps: Sequence[str], digest: str, seen: Seen
+def open_topic(  # noqa: PLR0913, PLR0917 - the parts of an issue
+    kind: Kind,
+    name: str,
+    headline: str,
+    steps: Sequence[str],
+    digest: str,
+    seen: Seen,
+    *,
+    found: Sequence[str] = (),
+    workflow: str = "drift",
 ) -> Topic:
+    """Return an open issue.
+
+    Args:
+        kind: what it is about.
+        name: the environment.
+        headline: what is wrong, as Markdown.
+        steps: what to do, as text.
+        digest: see `Marker`.
+        seen: the time and the run.
+        found: paragraphs of Markdown between the headline and the steps.
+        workflow: the workflow that keeps it up to date.
+    """
     lines = [f"- {text(rendered(step, TYPED))}" for step in steps]
     todo = "\n".join(["\n### What to do\n", *lines])
     about = kind.about(name)
@@ -121,7 +151,17 @@ def _open(  # noqa: PLR0913, PLR0917 - the parts of an issue
         about=about,
         title=f"{kind.title}: {name}",
         is_open=True,
-        body=marked(about, digest, seen, [headline, todo, *last_line(seen, is_open=True)]),
+        body=marked(
+            about,
+            digest,
+            seen,
+            [
+                headline,
+                *(f"\n{part}" for part in found),
+                todo,
+                *last_line(seen, is_open=True, workflow=workflow),
+            ],
+        ),
         digest=digest,
         news=f"{headline} {at_run(seen)}",
         run=seen.run,
@@ -131,13 +171,24 @@ def _open(  # noqa: PLR0913, PLR0917 - the parts of an issue
     )
 
 
-def _closed(kind: Kind, name: str, headline: str, seen: Seen, digest: str = "") -> Topic:
+def closed_topic(  # noqa: PLR0913 - the parts of an issue
+    kind: Kind,
+    name: str,
+    headline: str,
+    seen: Seen,
+    digest: str = "",
+    *,
+    workflow: str = "drift",
+) -> Topic:
+    """Return a closed issue, whose headline says why."""
     about = kind.about(name)
     return Topic(
         about=about,
         title=f"{kind.title}: {name}",
         is_open=False,
-        body=marked(about, digest, seen, [headline, *last_line(seen, is_open=False)]),
+        body=marked(
+            about, digest, seen, [headline, *last_line(seen, is_open=False, workflow=workflow)]
+        ),
         digest=digest,
         news=f"{headline} {at_run(seen)}",
         run=seen.run,

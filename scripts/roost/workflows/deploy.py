@@ -18,6 +18,7 @@ from roost.errors import (
     ExitCode,
     RoostError,
     SupersededError,
+    UnapprovedError,
 )
 from roost.errors.command import Command
 from roost.github.actions import Runner
@@ -38,6 +39,7 @@ from roost.report.text import plan_report
 from roost.workflows.approval import check_digest, check_merged, check_proved, check_values
 from roost.workflows.artifact_hashes import OPEN, named
 from roost.workflows.job import need_runner
+from roost.workflows.live_release import with_live_release
 from roost.workflows.superseded import check_newest
 
 
@@ -189,7 +191,10 @@ class Attempt:
         if self.request.after:
             check_proved(planned.plan, outcomes_before(self.context, self.request.after))
         strict = self.request.strict or planned.file.environment.protected
-        note = await check_merged(github, self.runner, planned.plan, strict=strict)
+        try:
+            note = await check_merged(github, self.runner, planned.plan, strict=strict)
+        except UnapprovedError as error:
+            raise await with_live_release(github, self.runner, planned, error) from None
         if strict:
             check_values(self.runner, planned)
         if note:

@@ -129,6 +129,19 @@ async def record(github: GitHub, runner: Runner, proved: Proved) -> str:
     return f"Recorded the deployment of {sha} to {name}."
 
 
+async def proved_last(github: GitHub, name: str) -> str:
+    """Return the commit that is recorded as deployed to an environment; empty if there is none.
+
+    Raises:
+        GitHubError: GitHub refuses or fails.
+    """
+    for found in (await github.deployments(name))[:LOOKED_AT]:
+        statuses = await github.deployment_statuses(found.id)
+        if statuses and statuses[0].state == SUCCESS:
+            return found.sha
+    return ""
+
+
 async def _create(github: GitHub, runner: Runner, proved: Proved) -> Deployment:
     """Create the record; look for it where the answer was lost."""
     payload = proved.payload(runner)

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from roost.errors import (
     ExitCode,
-    GitHubError,
-    GitHubForbiddenError,
-    GitHubUnauthorizedError,
-    GitHubUnavailableError,
     UsageError,
 )
 from roost.errors.command import Command
 from roost.github.actions import runner_of
-from roost.github.api import GitHub, github_of
-from roost.github.models import Issue
+from roost.github.api import github_of
 from roost.operations.context import Context
 from roost.report.drift import SUMMARY, DriftResult, ErrorFound, RunResult
 from roost.report.issue import (
     LABEL,
-    LABEL_COLOR,
-    LABEL_TEXT,
-    Change,
     Seen,
     changes,
     known_issues,
@@ -37,12 +28,12 @@ from roost.report.issue import (
 )
 from roost.report.notice import drift_notices
 from roost.report.standing_issues import standing_topics
+from roost.workflows.issue_changes import bring_all
 from roost.workflows.notify import hand_on
 
 MAX_BYTES = 8 * 2**20
 """The result of an environment has a few thousand bytes."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}", re.ASCII)
-_STATES: dict[str, Literal["open", "closed"]] = {"open": "open", "closed": "closed"}
 _UNREADABLE = ErrorFound(word="result", message="The result cannot be read; see the run.")
 _NO_RESULT = ErrorFound(
     word="not-put-back",
@@ -83,73 +74,12 @@ async def drift_issues(
         standing = standing_topics(every, run, known, seen, later)
         todo = changes((*topics(found, run, known, seen), *standing), issues)
         hand_on(context, runner, drift_notices(todo, every, seen.run_url))
-        failed: GitHubError | None = None
-        for change in todo:
-            try:
-                context.out.print(await bring(github, change), markup=False, soft_wrap=True)
-            except (GitHubForbiddenError, GitHubUnauthorizedError):
-                raise  # the token lacks the permission for the other issues too
-            except GitHubError as error:
-                failed = failed or error
+        failed = await bring_all(context, github, todo)
     if failed:
         raise failed
     if not todo:
         context.out.print("There is no issue to open, to change or to close.")
     return ExitCode.ERROR if any(result.error for result in found) else ExitCode.DONE
-
-
-async def bring(github: GitHub, change: Change) -> str:
-    """Make one change of an issue, and return a sentence about it."""
-    topic = change.topic
-    for number in change.duplicates:
-        await close_duplicate(github, number, change.number)
-    if not change.number:
-        return await open_once(github, change)
-    state = _STATES.get(change.state)
-    reason: Literal["completed", "reopened"] | None = (
-        None if state is None else "completed" if state == "closed" else "reopened"
-    )
-    issue = await github.update_issue(
-        change.number, body=topic.body, state=state, state_reason=reason
-    )
-    if change.comment:
-        await github.create_comment(change.number, change.comment)
-    return f"{topic.title}: {change.word} #{issue.number} {issue.url}"
-
-
-async def open_once(github: GitHub, change: Change) -> str:
-    """Open an issue, or keep the one that another run opened meanwhile.
-
-    Raises:
-        GitHubUnavailableError: the answer was lost, and no issue was opened.
-    """
-    topic = change.topic
-    await github.ensure_label(LABEL, LABEL_COLOR, LABEL_TEXT)
-    made: Issue | None = None
-    try:
-        made = await github.create_issue(topic.title, topic.body, [LABEL])
-    except GitHubUnavailableError as error:
-        if not error.ambiguous or not await about(github, topic.about):
-            raise
-    found = await about(github, topic.about)
-    first = found[0] if found else made
-    if first is None:  # somebody removed its label or its marker meanwhile
-        return f"{topic.title}: opened"
-    if made is not None and made.number != first.number:
-        await close_duplicate(github, made.number, first.number)
-        return await bring(github, replace(change, number=first.number, state="open"))
-    return f"{topic.title}: opened #{first.number} {first.url}"
-
-
-async def about(github: GitHub, subject: str) -> tuple[Issue, ...]:
-    """Return the issues about one subject, the oldest first."""
-    return known_issues(await github.issues(LABEL)).get(subject, ())
-
-
-async def close_duplicate(github: GitHub, number: int, first: int) -> None:
-    """Close an issue that duplicates another one."""
-    await github.update_issue(number, state="closed", state_reason="not_planned")
-    await github.create_comment(number, f"Duplicate of #{first}")
 
 
 def read_run(folder: Path) -> RunResult:

@@ -1,4 +1,4 @@
-"""`roost github report`: write outcomes of a deploy into comments, and record deployments."""
+"""`roost github report`: write outcomes of a deploy into comments and issues, and record deployments."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from roost.report.markdown import text
 from roost.report.notice import deploy_notices
 from roost.report.outcome import DeployOutcome, missing, read_outcome
 from roost.workflows.artifact_hashes import OPEN, PROTECTED, named
+from roost.workflows.deploy_issues import update_issues
 from roost.workflows.deployments import Proved, proved_by, record
 from roost.workflows.job import need_runner
 from roost.workflows.merges import PUSH, merged_pull, newest_pull, pulls_of_push
@@ -38,6 +39,8 @@ WORKFLOW = "deploy"
 
 async def report(context: Context, results: Path) -> ExitCode:
     """Write the outcomes into the comments of the pull requests, and record deployments.
+
+    A deploy that failed opens the issue of its environment, and the next good one closes it.
 
     The outcome of a deploy by hand is written where the environment was changed last.
 
@@ -77,10 +80,14 @@ async def report(context: Context, results: Path) -> ExitCode:
         places = await _places(context, github, runner, outcomes)
         for place in places:
             await _update_comment(context, github, place)
-    if not places:
-        context.out.print("No pull request with a plan brought this commit.")
-    if failed:
-        raise failed
+        if not places:
+            context.out.print("No pull request with a plan brought this commit.")
+        asked = {
+            o.environment: place.merged.pull.number for place in places for o in place.outcomes
+        }
+        unwritten = await update_issues(context, github, runner, outcomes, asked)
+    if error := failed or unwritten:
+        raise error
     return ExitCode.ERROR if left else ExitCode.DONE
 
 

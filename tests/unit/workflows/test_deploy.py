@@ -382,6 +382,28 @@ def by_hand_at_fly(fly):
     machine["config"]["env"]["PREFECT_LOGGING_LEVEL"] = "DEBUG"
 
 
+@pytest.mark.parametrize("readable", [True, False], ids=["readable", "unreadable"])
+def test_a_plan_that_is_stale_says_which_pull_request_brought_what_is_live(deployed, fly, readable):
+    deployed.write(LARGER)
+    deployed.plan()
+    first, commit = deployed.pull.number, deployed.merge()
+    deployed.deploy()
+    deployed.begin("second")
+    deployed.write({"machine": {"memory_mb": 2048}})
+    deployed.plan()
+    by_hand_at_fly(fly)
+    deployed.merge()
+    if not readable:
+        deployed.github.fail(404, times=9, only=f"commits/{commit}/pulls")
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "plan-changed")
+    assert "machine/app-1: update the machine app-1" in outcome["message"]
+    assert f"Release 2 of commit {commit[:10]} is live, deployed at " in outcome["message"]
+    assert (f" by pull request {first}." in outcome["message"]) == readable
+
+
 @pytest.mark.parametrize("end", ["merge", "close"])
 def test_a_plan_that_is_run_again_after_the_end_leaves_the_comment_as_it_was(
     deployed, fly, summary, end

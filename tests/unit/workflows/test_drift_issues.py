@@ -16,7 +16,7 @@ from helpers.waiting import LIMIT_S
 from roost.github.api import GitHub
 from roost.report.issue import LABEL, changes, known_issues, topics
 from roost.secret_text import SecretText
-from roost.workflows.drift_issues import bring
+from roost.workflows.issue_changes import bring
 
 WRITE = {"issues": "write", "contents": "read"}
 
