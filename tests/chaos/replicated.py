@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from chaos.kept_rows import Kept, count_rows
 from helpers.postgres import Postgres, find_programs, postgres_server
 from helpers.prefect_site import LOGIN, NAME
 from helpers.redis_server import find_program
@@ -29,6 +30,8 @@ AWAY_S = 20.0
 LATEST_S = 60.0
 """A new schedule makes its first runs within this time, whatever was taken away."""
 PAGE = 200
+ONCE = ("flow", "state")
+"""What Prefect writes once although a client sends it again: by its name, by its transition."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,13 @@ class Write:
     """One write of a client.
 
     Args:
-        name: of the flow that it wrote.
+        kind: `flow`, `run`, `state` or `log`.
+        name: of what it wrote; the message of a state or a log.
         error: why the client gave up; empty if the write was acknowledged.
         seconds: until it was acknowledged, the client's own repetitions included.
     """
 
+    kind: str
     name: str
     error: str = ""
     seconds: float = 0.0
@@ -48,8 +53,10 @@ class Write:
 
 def read_write(line: str) -> Write:
     """Return the write that a line of the clients' program tells of."""
-    word, name, rest = line.split(maxsplit=2)
-    return Write(name, seconds=float(rest)) if word == "ok" else Write(name, error=rest.strip())
+    word, kind, name, rest = line.split(maxsplit=3)
+    if word == "ok":
+        return Write(kind, name, seconds=float(rest))
+    return Write(kind, name, error=rest.strip())
 
 
 @dataclass
@@ -60,12 +67,15 @@ class Blow:
         name: what was done.
         writes: what the clients got.
         lost: the acknowledged writes that the server does not have.
+        repeated: the writes that the server has more than once. A client that lost an answer sends
+            its request again; Prefect knows a flow and a state again, and neither a run nor a log.
         late_s: until a schedule that was made right after had its first run.
     """
 
     name: str
     writes: Sequence[Write] = ()
     lost: Sequence[str] = ()
+    repeated: Sequence[Write] = ()
     late_s: float = 0.0
 
     @property
@@ -85,6 +95,8 @@ class Blow:
         if self.failed:
             errors = Counter(write.error for write in self.failed)
             yield f"{self.name}: {len(self.failed)} writes failed: {dict(errors)}"
+        if wrong := [write.name for write in self.repeated if write.kind in ONCE]:
+            yield f"{self.name}: {len(wrong)} writes are there twice: {wrong[:5]}"
         if self.late_s > LATEST_S:
             yield f"{self.name}: a schedule made its first run after {self.late_s:.0f} s"
 
@@ -200,6 +212,15 @@ class Writers:
             self._process.wait()
 
 
+def judge(name: str, writes: Sequence[Write], kept: Kept, late_s: float) -> Blow:
+    """Return the blow, with what is lost of the writes and what is there more than once."""
+    counts = [(write, kept.get((write.kind, write.name), 0)) for write in writes]
+    lost = [
+        f"{write.kind} {write.name}" for write, count in counts if not count and not write.error
+    ]
+    return Blow(name, writes, lost, [write for write, count in counts if count > 1], late_s)
+
+
 class Trial:
     """A replicated server that loses its parts.
 
@@ -229,10 +250,11 @@ class Trial:
             writers.more(AFTER)
         finally:
             writers.end()
-        writes = [read_write(line) for line in writers.lines]
-        names = [write.name for write in writes if not write.error]
-        kept = self._site.kept(names)
-        return Blow(name, writes, [each for each in names if each not in kept], late_s)
+        return judge(name, [read_write(line) for line in writers.lines], self._kept(label), late_s)
+
+    def _kept(self, label: str) -> Kept:
+        """Return how many rows the server has of the writers with a label."""
+        return count_rows(lambda verb, path, body: self._ask(verb, path, body).json(), label)
 
     def _first_run_s(self, name: str) -> float:
         """Return the seconds until a schedule that is made now has its first run."""

@@ -154,7 +154,7 @@ def runs_table(tolls: Sequence[Toll], seconds: float) -> str:
 def replicated_table(found: Round) -> str:
     """Return what became of writes while parts of a replicated server were away, and of schedules."""
     head = (
-        *("what happens", "times", "writes", "lost", "failed in the end"),
+        *("what happens", "times", "writes", "lost", "failed in the end", "there twice"),
         *("longest write", "a new schedule's first run"),
     )
     names = dict.fromkeys(blow.name for blow in found.blows)
@@ -167,6 +167,7 @@ def _blow_row(name: str, blows: Sequence[Blow]) -> Sequence[object]:
     return (
         *(name, len(blows), sum(len(blow.writes) for blow in blows)),
         *(sum(len(blow.lost) for blow in blows), sum(len(blow.failed) for blow in blows)),
+        sum(len(blow.repeated) for blow in blows),
         f"{max(blow.longest_s for blow in blows):.1f} s",
         f"{max(blow.late_s for blow in blows):.0f} s",
     )
