@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -155,6 +156,12 @@ def wanted_source(source: str | None, known: Record | None) -> str:
     Raises:
         UsageError: nobody named one.
     """
+    if source and _has_login(source):
+        raise UsageError(
+            "The address has a login in it, and it would be written down in the repository.",
+            where="--from",
+            advice="Leave it out; git asks its credential helper, or SSH has a key.",
+        )
     if source:
         return source
     if known:
@@ -164,6 +171,13 @@ def wanted_source(source: str | None, known: Record | None) -> str:
         where="--from",
         advice=f"Name the template's address once: {Command('update', '--from', 'https://github.com/OWNER/roost')}",
     )
+
+
+def _has_login(source: str) -> bool:
+    """Return whether an address has a password or a token; the user of SSH is none."""
+    _, mark, rest = source.partition("://")
+    who, at, _ = rest.partition("/")[0].rpartition("@")
+    return bool(mark and at) and (":" in who or not source.startswith("ssh://"))
 
 
 def choose(
@@ -235,6 +249,8 @@ def _check_release(checkout: Checkout, step: Step) -> None:
     """
     before, after = checkout.files(step.before.commit), checkout.files(step.after.commit)
     faults = [f"{path} is missing" for path in missing_files(after)]
+    if not faults and (own := _own_version(checkout, after)) != step.after.version:
+        faults.append(f"its pyproject.toml says {own or 'no version'}")
     changed = {path: e for path, e in after.items() if is_ours(path) and before.get(path) != e}
     for path, content in checkout.contents(changed).items():
         if why := broken(path, content):
@@ -245,6 +261,15 @@ def _check_release(checkout: Checkout, step: Step) -> None:
             where=step.record.source,
             advice="Nothing was changed. Take another release, and report it.",
         )
+
+
+def _own_version(checkout: Checkout, release: Files) -> str:
+    """Return the version that a release calls itself; empty for none."""
+    found = checkout.contents({"project": release["pyproject.toml"]})["project"]
+    try:
+        return str(tomllib.loads(found.decode())["project"]["version"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 def sides(checkout: Checkout, step: Step) -> tuple[str, str]:

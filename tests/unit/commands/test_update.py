@@ -20,7 +20,7 @@ WHO = {
 NEEDED = {
     "run": "#!/bin/sh\necho one\n",
     "noxfile.py": "a = 1\n",
-    "pyproject.toml": "[project]\n",
+    "pyproject.toml": '[project]\nversion = "1.0.0"\n',
     "CHANGELOG.md": "# Changelog\n\n## 1.0.0\nfirst\n",
     "scripts/roost/__main__.py": "print('hello')\n",
     "scripts/roost/gone.py": "b = 1\n",
@@ -32,6 +32,7 @@ NEEDED = {
     "environments/staging.yaml": "app: acme\n",
 }
 SECOND = {
+    "pyproject.toml": '[project]\nversion = "1.1.0"\n',
     "CHANGELOG.md": "# Changelog\n\n## 1.1.0\nsecond, read this\n## 1.0.0\nfirst\n",
     "scripts/roost/new.py": "c = 1\n",
     "scripts/roost/gone.py": None,
@@ -79,6 +80,11 @@ class Repository:
         self.git("add", "--all")
         self.git("commit", "-q", "--allow-empty", "-m", message)
         return self.git("rev-parse", "HEAD")
+
+    def release(self, version, files):
+        """Commit files, and tag them as a release."""
+        self.commit({"pyproject.toml": f'[project]\nversion = "{version}"\n', **files})
+        self.git("tag", f"v{version}")
 
     def read(self, path):
         """Return a file's content; None if it is not there."""
@@ -190,8 +196,7 @@ def test_the_second_update_knows_its_source_and_what_is_the_newest(mine, update,
     again = update(source=False)
 
     assert (again.code, again.out) == (0, "Release 1.1.0 is the newest.\n")
-    template.commit({"noxfile.py": "a = 3\n"})
-    template.git("tag", "v1.2.0")
+    template.release("1.2.0", {"noxfile.py": "a = 3\n"})
     assert update(source=False).code == 0
     assert mine.read("noxfile.py") == "a = 3\n"
 
@@ -200,8 +205,7 @@ def test_slim_leaves_out_the_tests_and_remembers_that(mine, update, template):
     assert update("--slim").code == 0
     assert mine.read("tests/test_it.py") is None
     mine.commit({}, "take 1.1.0")
-    template.commit({"tests/test_it.py": "assert 2\n", "noxfile.py": "a = 2\n"})
-    template.git("tag", "v1.2.0")
+    template.release("1.2.0", {"tests/test_it.py": "assert 2\n", "noxfile.py": "a = 2\n"})
 
     done = update(source=False)
 
@@ -270,12 +274,12 @@ def test_a_tag_that_was_rewritten_after_it_was_fetched_is_refused(mine, update, 
     [
         ({"run": None}, "run is missing"),
         ({"scripts/roost/new.py": "def"}, "scripts/roost/new.py does not parse"),
+        ({"pyproject.toml": '[project]\nversion = "1.9.0"\n'}, "its pyproject.toml says 1.9.0"),
         ({"noxfile.py": "<<<<<<< x\n"}, "noxfile.py has the marks of a merge conflict"),
     ],
 )
 def test_a_broken_release_changes_nothing(mine, update, template, files, words):
-    template.commit(files)
-    template.git("tag", "v2.0.0")
+    template.release("2.0.0", files)
 
     refused(update(), 1, words)
     assert mine.git("status", "--porcelain") == ""
@@ -291,9 +295,20 @@ def test_where_nobody_said_where_releases_come_from_it_asks(update):
     refused(update(source=False), 3, "--from https://github.com/OWNER/roost")
 
 
-def test_a_source_that_does_not_answer_changes_nothing_and_shows_no_login(mine, update):
-    done = update("--from", "http://reader:hunter2-secret@127.0.0.1:9/roost", source=False)
+@pytest.mark.parametrize(
+    "address",
+    ["http://reader:hunter2-secret@127.0.0.1:9/roost", "https://hunter2-secret@127.0.0.1:9/roost"],
+)
+def test_an_address_with_a_login_is_refused_as_it_would_stand_in_git(update, address):
+    done = update("--from", address, source=False)
 
-    assert done.code == 1
+    refused(done, 3, "The address has a login in it")
     assert "hunter2-secret" not in done.err + done.out
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:9/roost", "ext::sh -c evil", "--upload-pack=x"]
+)
+def test_a_source_that_does_not_answer_changes_nothing(mine, update, address):
+    refused(update("--from", address, source=False), 1, "git fetch failed")
     assert mine.git("status", "--porcelain") == ""
