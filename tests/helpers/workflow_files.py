@@ -126,15 +126,29 @@ class Workflow:
         return next(job for job in self.jobs if job.name == name)
 
     def starts(
-        self, event: str, *, branch: str = "main", kind: str = "", files: Iterable[str] = ()
+        self,
+        event: str,
+        *,
+        branch: str = "main",
+        kind: str = "",
+        files: Iterable[str] = (),
+        tag: str = "",
     ) -> bool:
-        """Return whether GitHub would start it for an event of this type, on this branch, with these files."""
+        """Return whether GitHub would start it for an event of this type, on this branch, with these files.
+
+        A push of a tag starts those that filter tags, and those that filter nothing; one of a branch
+        the same way.
+        """
         if event not in self.events:
             return False
         found = self.events[event]
         filters = found if isinstance(found, dict) else {}  # a schedule has a list of times
         types = filters.get("types", DEFAULT_TYPES if event == "pull_request" else ())
         if kind and types and kind not in types:
+            return False
+        if tag and ("tags" in filters or "branches" in filters):
+            return matches(filters.get("tags", ()), tag)
+        if "tags" in filters and "branches" not in filters:
             return False
         if "branches" in filters and not matches(filters["branches"], branch):
             return False

@@ -92,13 +92,15 @@ def of(found):
         # Whatever else a file may be kept in: the deploy compares what is in it.
         ("push", {"files": ["secrets/production.json"]}, {"checks", "deploy"}),
         ("push", {"branch": "feature", "files": ["environments/staging.yaml"]}, set()),
-        ("schedule", {}, {"drift", "prefect", "tick"}),
+        ("schedule", {}, {"drift", "prefect", "tick", "update"}),
+        ("push", {"tag": "v1.2.0"}, {"release"}),
+        ("push", {"tag": "v1.2.0-rc1"}, set()),
         (
             "workflow_dispatch",
             {},
             {
                 *("deploy", "destroy", "drift", "prefect", "rollback", "scale", "secrets"),
-                *("server", "tick"),
+                *("server", "tick", "update"),
             },
         ),
     ],
@@ -580,6 +582,8 @@ MAY_WRITE = {
     "destroy.yml:record": {"deployments"},
     "scale.yml:permanent": {"contents"},
     "rollback.yml:revert": {"contents"},
+    "release.yml:release": {"contents"},
+    "update.yml:issue": {"issues"},
     "prefect.yml:propose": {"contents"},
     "prefect.yml:issue": {"issues"},
     "drift.yml:issues": {"issues"},

@@ -12,7 +12,7 @@ import typer.main
 from roost.cli.change import change
 from roost.cli.data import data
 from roost.cli.github import buttons, deploys, pull_requests, watch
-from roost.cli.github_prefect import upgrades
+from roost.cli.github_releases import upgrades
 from roost.cli.local import local_fly
 from roost.cli.look import look
 from roost.cli.sections import Section, SectionedGroup

@@ -19,13 +19,14 @@ from roost.github.contents import ContentCalls
 from roost.github.deployments import DeploymentCalls
 from roost.github.issues import IssueCalls
 from roost.github.pulls import PullCalls
+from roost.github.releases import ReleaseCalls
 from roost.github.settings import SettingCalls
 from roost.secret_text import SecretText
 
 API_URL = "https://api.github.com"
 
 
-class GitHub(PullCalls, IssueCalls, ContentCalls, DeploymentCalls, SettingCalls):
+class GitHub(PullCalls, IssueCalls, ContentCalls, DeploymentCalls, SettingCalls, ReleaseCalls):
     """Every call that Roost makes about a repository; use as an asynchronous context manager."""
 
 

@@ -103,6 +103,18 @@ class Checkout:
             )
         raise self._failed("fetch", done)
 
+    def tags_of(self, source: str) -> tuple[str, ...]:
+        """Return the names of the tags of a repository, without fetching anything.
+
+        Raises:
+            UpdateError: it does not answer.
+        """
+        done = self._run(("ls-remote", "--tags", "--refs", "--", source), b"", None, LIMIT_S)
+        if done.returncode != 0:
+            raise self._failed("ls-remote", done)
+        lines = done.stdout.decode(errors="replace").splitlines()
+        return tuple(line.rpartition("refs/tags/")[2] for line in lines)
+
     def releases(self) -> dict[Number, Release]:
         """Return the fetched releases by their version."""
         wanted = "--format=%(refname:lstrip=3) %(objectname) %(*objectname)"

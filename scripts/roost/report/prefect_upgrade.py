@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from roost.github.models import ACTIONS_BOT, Issue
 from roost.report.markdown import code, text
 
-LABEL = "roost-prefect"
-LABEL_COLOR = "8250df"
-LABEL_TEXT = "A new release of Prefect, watched by Roost"
-MARKER = "<!-- roost-prefect -->"
 RELEASES = "https://github.com/PrefectHQ/prefect/releases/tag"
 PROOF = (
     "The packages are locked with hashes, and the release was started in a job without any token. "
@@ -85,7 +79,7 @@ def failed_issue(upgrade: Upgrade, run_url: str) -> tuple[str, str]:
     """Return the title and the text of the issue about a release that cannot be used."""
     title = f"Prefect {upgrade.version} does not start in the server's image"
     body = (
-        f"{MARKER}\nPrefect {upgrade.version} could not be locked, built into the image or started "
+        f"Prefect {upgrade.version} could not be locked, built into the image or started "
         f"there. [The run]({run_url}) says what failed.\n\nNothing was changed. The next run tries the "
         "newest release again and closes this issue when one starts. To try by hand: "
         f"{code(f'./run lock {upgrade.version}')}, then {code(f'./run image {upgrade.version}')}.\n"
@@ -96,15 +90,8 @@ def failed_issue(upgrade: Upgrade, run_url: str) -> tuple[str, str]:
 def waiting_issue(title: str, link: str) -> tuple[str, str]:
     """Return the title and the text of the issue with the link to open the pull request by."""
     body = (
-        f"{MARKER}\n{text(title)}: [open the pull request]({link}).\n\nThe branch is ready. "
+        f"{text(title)}: [open the pull request]({link}).\n\nThe branch is ready. "
         "Its checks and its rehearsal start when a person opens it, because a workflow's own token "
         "opens no pull requests here. With a GitHub App (docs/github.md) it is opened by itself.\n"
     )
     return title, body
-
-
-def own_issues(issues: Iterable[Issue]) -> tuple[Issue, ...]:
-    """Return Roost's own issues about Prefect, the oldest first; anybody can write one like it."""
-    found = (issue for issue in issues if issue.author == ACTIONS_BOT and LABEL in issue.labels)
-    own = (issue for issue in found if issue.body.startswith(MARKER) and not issue.is_pull)
-    return tuple(sorted(own, key=lambda issue: issue.number))

@@ -32,18 +32,9 @@ from roost.github.api import GitHub, github_of
 from roost.operations.context import Context
 from roost.prefect.upgrade_step import next_step
 from roost.prefect.versions import Version, parse_version
-from roost.report.markdown import text
-from roost.report.prefect_upgrade import (
-    LABEL,
-    LABEL_COLOR,
-    LABEL_TEXT,
-    Upgrade,
-    failed_issue,
-    own_issues,
-    upgrade_lines,
-    waiting_issue,
-)
+from roost.report.prefect_upgrade import Upgrade, failed_issue, upgrade_lines, waiting_issue
 from roost.workflows.job import need_runner
+from roost.workflows.one_issue import Kind, close, keep
 from roost.workflows.open_pull import (
     FileChange,
     Proposal,
@@ -54,6 +45,7 @@ from roost.workflows.open_pull import (
     push,
 )
 
+ISSUE = Kind("roost-prefect", "8250df", "A new release of Prefect, watched by Roost")
 PLACE = ("prefect", "version")
 SUCCESS = "success"
 BUTTON = "workflow_dispatch"
@@ -210,13 +202,15 @@ async def report(context: Context, *, tried: str, proposed: str, link: str) -> E
     given = context.environ.get("UPGRADE", "")
     async with github_of(context.environ) as github:
         if not given:
-            await _close(github, "No newer release waits.")
+            await close(github, ISSUE, "No newer release waits.")
         elif tried != SUCCESS:
-            await _keep(github, *failed_issue(read_upgrade(given), runner.run_url))
+            await keep(github, ISSUE, *failed_issue(read_upgrade(given), runner.run_url))
         elif link:
-            await _keep(github, *waiting_issue(read_upgrade(given).title, link))
+            await keep(github, ISSUE, *waiting_issue(read_upgrade(given).title, link))
         elif proposed == SUCCESS:
-            await _close(github, f"Prefect {read_upgrade(given).version} starts, and is proposed.")
+            await close(
+                github, ISSUE, f"Prefect {read_upgrade(given).version} starts, and is proposed."
+            )
     return ExitCode.DONE
 
 
@@ -307,20 +301,3 @@ async def _closed_by_a_person(github: GitHub, runner: Runner, branch: str) -> st
     if not closed or len(closed) < len(found):
         return ""
     return f"[pull request {closed[0].number}]({closed[0].url})"
-
-
-async def _keep(github: GitHub, title: str, body: str) -> None:
-    """Keep one open issue with this title and text."""
-    known = own_issues(await github.issues(LABEL))
-    if known:
-        await github.update_issue(known[0].number, title=title, body=body, state="open")
-        return
-    await github.ensure_label(LABEL, LABEL_COLOR, LABEL_TEXT)
-    await github.create_issue(title, body, [LABEL])
-
-
-async def _close(github: GitHub, why: str) -> None:
-    """Close the issue, if one is open, and say why."""
-    for issue in own_issues(await github.issues(LABEL, "open")):
-        await github.create_comment(issue.number, text(why))
-        await github.update_issue(issue.number, state="closed", state_reason="completed")

@@ -16,6 +16,7 @@ What it models
   commit; issues and pull requests in one row of numbers; comments, with who wrote and who edited
 - GraphQL for the one thing that REST does not tell: who edited a comment last, and when
 - the roles of people, and what reviewers said about the deployments of a run
+- releases of tags
 - labels, runs of workflows, environments with rules and names of secrets, those of the repository
   and its organization, rulesets with who bypasses them, the older branch protection, deployments and
   their statuses

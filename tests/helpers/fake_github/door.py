@@ -7,14 +7,14 @@ import threading
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
-from helpers.fake_github import files, issues, pulls, rulesets, settings
+from helpers.fake_github import files, issues, pulls, releases, rulesets, settings
 from helpers.fake_github.answers import Answer, Ask, RefusedError, not_found
 from helpers.fake_github.graphql import answer_query
 from helpers.fake_github.routes import Route, matching
 from helpers.fake_github.state import Account, Call, Json, State
 from helpers.fake_github.trouble import Trouble
 
-MODULES = (files, issues, pulls, rulesets, settings)
+MODULES = (files, issues, pulls, releases, rulesets, settings)
 """Loaded for the routes they add."""
 VERSION = "2022-11-28"
 NO_AGENT = "Request forbidden by administrative rules. Please make sure your request has a User-Agent header"

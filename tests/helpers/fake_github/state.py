@@ -139,6 +139,8 @@ class State:
     """By account: `admin`, ..., `none`, or an organization's own role as `NAME:BASE`."""
     environments: dict[str, Json] = field(default_factory=dict)
     deployments: dict[int, Json] = field(default_factory=dict)
+    releases: dict[str, Json] = field(default_factory=dict)
+    """By tag: the name and the text of each."""
     rules: dict[str, list[Json]] = field(default_factory=dict)
     """By branch; each `{"type": ..., "parameters": ...}`."""
     rulesets: dict[int, Json] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""`roost github prefect-*`: what the workflow Prefect runs."""
+"""`roost github prefect-*`, `release` and `update-issue`: what the workflows about releases run."""
 
 from __future__ import annotations
 
@@ -71,3 +71,22 @@ def prefect_issue(
     from roost.workflows import prefect_upgrade as command
 
     return run(command.report, tried=tried, proposed=proposed, link=link)
+
+
+@upgrades.add("roost github release")
+def release() -> ExitCode:
+    """Publish the release of Roost whose tag started this run.
+
+    The tag, pyproject.toml and the newest section of CHANGELOG.md must agree.
+    """
+    from roost.workflows import release as command
+
+    return run(command.release)
+
+
+@upgrades.add("roost github update-issue")
+def update_issue() -> ExitCode:
+    """Keep an issue while a newer release of Roost is out."""
+    from roost.workflows import release as command
+
+    return run(command.update_issue)
