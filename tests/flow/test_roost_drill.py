@@ -23,7 +23,7 @@ def server(site):
     site.roost.run("apply", NAME, "--local")
     write(site)
     site.backup = site.roost.json("backup", NAME, "--local")
-    [site.machine] = site.list("machines")
+    [site.drilled] = site.list("machines")
     site.saved = kept(site)
     return site
 
@@ -37,7 +37,7 @@ def assert_only_the_server(site):
     """Assert that no drill is left, and that the server is as it was."""
     assert not drill_app(site)
     [machine] = site.list("machines")
-    assert machine["instance_id"] == site.machine["instance_id"]
+    assert machine["instance_id"] == site.drilled["instance_id"]
     assert len(site.list("volumes")) == 1
     assert kept(site) == site.saved
 

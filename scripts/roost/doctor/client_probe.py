@@ -13,7 +13,7 @@ import httpx
 
 from roost.doctor.client_facts import Reached, Settings, Step
 from roost.doctor.client_way import open_server, proxy_of, trusted
-from roost.doctor.server_reading import clock_of
+from roost.doctor.server_reading import settled_clock
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0
@@ -79,7 +79,8 @@ async def _asked(http: httpx.AsyncClient, path: str, now: Callable[[], datetime]
     if not reached.is_prefect:
         return reached
     ready = await http.get(f"{path}/ready")
-    return replace(reached, ready=ready.status_code, clock_s=clock_of(health, at))
+    clock_s = await settled_clock(http, health, at, now)
+    return replace(reached, ready=ready.status_code, clock_s=clock_s)
 
 
 def _failed(failure: httpx.HTTPError, proxy: str) -> Reached:

@@ -5,6 +5,7 @@ What differs between services (headers, refusals, replies) is in the transport o
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +40,19 @@ AGAIN = "Run the same command again."
 REPORT = "Run the same command again; if it stays, report it."
 
 R = TypeVar("R", bound=Reply)
+
+
+@functools.lru_cache(maxsize=1024)
+def address_of(base: httpx.URL, path: str) -> httpx.URL:
+    """Return the address of a path below a base, as httpx makes it for each request anew.
+
+    That took a fifth of the time of a request; a command asks the same addresses again and again. A whole
+    address, such as that of a list's next page, stays as it is.
+    """
+    found = httpx.URL(path)
+    if not found.is_relative_url:
+        return found
+    return base.copy_with(raw_path=base.raw_path + found.raw_path.lstrip(b"/"))
 
 
 @dataclass(frozen=True)
@@ -145,7 +159,7 @@ class ServiceTransport(Generic[C, R]):
             headers = {"content-type": "application/json", **headers}
         return self.http.build_request(
             call.verb,
-            call.path,
+            address_of(self.http.base_url, call.path),
             content=None if call.body is None else self._encode(call.body),
             params=call.params,
             headers=headers,

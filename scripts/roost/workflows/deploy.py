@@ -186,7 +186,10 @@ class Attempt:
             NotProvedError: an environment before this one did not prove the change.
         """
         if self.request.digest:
-            check_digest(planned.plan, self.request.digest)
+            try:
+                check_digest(planned.plan, self.request.digest)
+            except UnapprovedError as error:
+                raise await with_live_release(github, self.runner, planned, error) from None
             return
         if self.request.after:
             check_proved(planned.plan, outcomes_before(self.context, self.request.after))

@@ -228,6 +228,22 @@ def test_a_database_that_answers_late_is_no_clock_that_is_wrong():
     assert (len(asked), reached.ready, reached.clock_s) == (2, 200, 0)
 
 
+def test_the_time_at_which_a_server_fell_asleep_is_no_clock_that_is_wrong():
+    woken = datetime.now(UTC).replace(microsecond=0)
+    asked = []
+
+    def answer(connection):
+        asked.append(connection)
+        at = woken - timedelta(hours=1) if len(asked) <= 2 else woken
+        date = format_datetime(at, usegmt=True).encode()
+        reply(200, b"true", b"Date: " + date)(connection)
+
+    with raw_server(answer) as server:
+        reached = anyio.run(reach, Settings("3.9.1", f"{server.url}/api"), lambda: woken)
+
+    assert (len(asked), reached.clock_s) == (3, 0)
+
+
 @contextmanager
 def tls_server(file, script, times=3):
     """Answer over TLS with a certificate: the port by itself, /health, /ready, and more if asked to."""

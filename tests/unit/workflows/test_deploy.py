@@ -271,7 +271,8 @@ def test_a_person_who_read_the_new_plan_approves_it_by_its_digest(deployed, fly)
     deployed.merge()
     _, refused = deployed.deploy()
 
-    wrong, _ = deployed.by_hand("--digest", "0" * 64)
+    wrong, stale = deployed.by_hand("--digest", "0" * 64)
+    assert " is live, deployed at " in stale["message"]
     said, outcome = deployed.by_hand("--digest", refused["digest"])
 
     assert wrong.code == 1
