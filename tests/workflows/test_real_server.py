@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import pytest
 
 from helpers.fake_index import FakeIndex
 from helpers.local_daemon import LocalDaemon
+from helpers.prefect_versions import NEWEST, OLDER
 from helpers.workflow_files import ROOT
 from helpers.workflow_world import World
+from localfly.images.builder import Images
+from roost.environment.prefect_settings import OWN_DEPLOY
+from roost.plan.image import image_reference, read_image_parts
 
 pytestmark = pytest.mark.workflows
 
@@ -59,15 +64,18 @@ def test_a_real_server_from_its_pull_request_to_its_proof(real):
 def test_a_release_of_prefect_is_tried_and_proposed_with_its_rehearsal(real):
     """From 3.8.8 to the newest 3.9 that is old enough: its pull request has the real migrations' rehearsal."""
     real.found()
+    # A job of act's reaches no index of packages, so the image of the base is there before.
+    ref = image_reference(real.app("staging"), OLDER, read_image_parts(OWN_DEPLOY, OLDER))
+    asyncio.run(Images(real.cache).build(OWN_DEPLOY, OLDER, ref))
     real.write(
         "staging",
         small=False,
-        prefect={"version": "3.8.8"},
+        prefect={"version": OLDER},
         machine={"size": "shared-cpu-1x", "memory_mb": 512},
     )
     real.push("Found staging")
     with FakeIndex() as index:
-        for version, days in (("3.8.8", 90), ("3.9.1", 30), ("3.9.5", 1)):
+        for version, days in ((OLDER, 90), (NEWEST, 30), ("3.9.99", 1)):
             index.add(version, days_old=days)
         real.index = index.url
         real.add_app()
@@ -78,12 +86,13 @@ def test_a_release_of_prefect_is_tried_and_proposed_with_its_rehearsal(real):
     assert found.good, str(found)
     assert found.jobs == dict.fromkeys(("look", "try", "propose", "issue"), "success")
     [pull] = real.github.pulls()
-    assert pull.issue.title == "Upgrade Prefect to 3.9.1 in staging"
-    assert "version: 3.9.1" in real.show("environments/staging.yaml", pull.head_ref)
+    assert pull.issue.title == f"Upgrade Prefect to {NEWEST} in staging"
+    assert f"version: {NEWEST}" in real.show("environments/staging.yaml", pull.head_ref)
 
     plan = real.happens(real.pull_event(pull.number, "opened"), "plan")["plan"]
 
     assert plan.good, plan
     rehearsal = plan.artifact("rehearsal-staging")
     assert rehearsal["outcome"] == "passed"
-    assert "3.8.8" in real.comment(pull.number)
+    assert (rehearsal["base"], rehearsal["prefect"]) == ("created", NEWEST), rehearsal["message"]
+    assert "applied to the state of the base" in real.comment(pull.number)
