@@ -5,7 +5,7 @@
         index.vulnerable["3.8.8"] = [{"id": "PYSEC-1", "aliases": ["CVE-2026-1"], "fixed_in": ["3.9.4"]}]
 
 The simple API is that of packaging.python.org ("Simple repository API", JSON); the page of one
-version is that of docs.pypi.org/api/json, with its vulnerabilities. It has no files to download.
+version is that of PyPI's "JSON API", with its vulnerabilities. It has no files to download.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Read which releases of Prefect the package index has, and which of them are known to be vulnerable.
 
 The index answers as JSON (packaging.python.org, "Simple repository API", versions 1.1 and later, which
-have the time of each upload). Vulnerabilities are those of PyPI's own JSON API (docs.pypi.org/api/json),
-which has what the Python Packaging Advisory Database publishes; other indexes rarely have it.
+have the time of each upload). Vulnerabilities are those of PyPI's own JSON API (its documentation, "JSON
+API"), which has what the Python Packaging Advisory Database publishes; other indexes rarely have it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from roost.http.exchange import exchange
 from roost.prefect.upgrade_step import Release, Vulnerability
 from roost.prefect.versions import parse_version
 
-PYPI = "https://pypi.org/simple"
+PUBLIC = "pypi"
+"""The public index, which `./run` takes packages from where no variable names another one."""
+PYPI = f"https://{PUBLIC}.org/simple"
 ACCEPT = "application/vnd.pypi.simple.v1+json"
 TIMEOUT_S = 30.0
 _WHEEL = ".whl"
@@ -74,7 +76,7 @@ class PackageIndex:
     """An index of packages.
 
     Args:
-        address: the root of its simple API, such as https://pypi.org/simple; a login in it is shown nowhere.
+        address: the root of its simple API, which ends with /simple; a login in it is shown nowhere.
         transport: for tests; the network by default.
     """
 
