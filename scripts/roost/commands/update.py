@@ -127,7 +127,10 @@ def check_clean(checkout: Checkout) -> None:
         raise UsageError(
             "The checkout has changes that are not committed.",
             where=str(checkout.folder),
-            advice=f"Commit or stash them. After an update that was interrupted: {UNDO}",
+            advice=(
+                f"Commit or stash them. After an update that was interrupted: {UNDO}, then `git status` "
+                "names new files that it left."
+            ),
         )
 
 
@@ -207,11 +210,10 @@ def choose(
             where="VERSION",
             advice="To go back, revert the commit of the update.",
         )
-    if after.number == before.number and slim == was_slim and known:
+    slim = slim or was_slim
+    if known and after.number == before.number and slim == was_slim:
         return None
-    record = Record(
-        source=source, version=after.version, commit=after.commit, slim=slim or was_slim
-    )
+    record = Record(source=source, version=after.version, commit=after.commit, slim=slim)
     return Step(before, after, record, was_slim)
 
 

@@ -205,6 +205,7 @@ def test_slim_leaves_out_the_tests_and_remembers_that(mine, update, template):
     assert update("--slim").code == 0
     assert mine.read("tests/test_it.py") is None
     mine.commit({}, "take 1.1.0")
+    assert update(source=False).out == "Release 1.1.0 is the newest.\n"
     template.release("1.2.0", {"tests/test_it.py": "assert 2\n", "noxfile.py": "a = 2\n"})
 
     done = update(source=False)
