@@ -6,19 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from roost.errors.command import TYPED, rendered
-from roost.github.models import ACTIONS_BOT, Issue
 from roost.plan.fleet import FleetRow
 from roost.report.drift import fitted
 from roost.report.fleet import COLUMNS, fleet_notes, fleet_summary
 from roost.report.issue import Seen
+from roost.report.kept_issue import KeptIssue
 from roost.report.markdown import text
 from roost.report.plan_layout import LIMIT
 
 TITLE = "Fleet"
-LABEL = "roost-fleet"
-LABEL_COLOR = "1f6feb"
-LABEL_TEXT = "The state of all servers, kept up to date by Roost"
-MARKER = "<!-- roost-fleet -->"
+FLEET = KeptIssue("roost-fleet", "1f6feb", "The state of all servers, kept up to date by Roost")
 SHOWN = ("environment", "state", "Prefect", "release", "drift", "disk", "so far", "month")
 """What is still true an hour later; times from now are left out."""
 
@@ -35,7 +32,7 @@ def fleet_body(rows: Sequence[FleetRow], now: datetime, run_url: str) -> str:
     heads = [column.head for column in columns]
     lines = [_line(column.cell(row, now) for column in columns) for row in rows]
     parts = [
-        f"{MARKER}\n{text(fleet_summary(rows, now))}\n",
+        f"{FLEET.marker}\n{text(fleet_summary(rows, now))}\n",
         f"{_line(heads)}\n|{'---|' * len(heads)}",
         fitted(lines, LIMIT // 2, "environment"),
         fitted([f"- {text(rendered(note, TYPED))}" for note in _notes(rows)], LIMIT // 3, "note"),
@@ -51,10 +48,3 @@ def _line(cells: Iterable[str]) -> str:
 def _notes(rows: Sequence[FleetRow]) -> Iterator[str]:
     yield from fleet_notes(rows)
     yield from (f"{row.name}: {row.error.message}" for row in rows if row.error)
-
-
-def fleet_issues(issues: Iterable[Issue]) -> tuple[Issue, ...]:
-    """Return Roost's own issues about the fleet, the oldest first; anybody can write one like it."""
-    found = (issue for issue in issues if issue.author == ACTIONS_BOT and LABEL in issue.labels)
-    own = (issue for issue in found if issue.body.startswith(MARKER) and not issue.is_pull)
-    return tuple(sorted(own, key=lambda issue: issue.number))

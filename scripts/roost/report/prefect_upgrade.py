@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,9 +10,8 @@ from roost.report.markdown import code, text
 
 RELEASES = "https://github.com/PrefectHQ/prefect/releases/tag"
 PROOF = (
-    "The packages are locked with hashes, and the release was started in a job without any token. "
-    "The rehearsal of this pull request runs its real migrations: read it in the comment below "
-    "before you merge."
+    "The rehearsal of this pull request runs the real migrations: read it in the comment below before "
+    "you merge."
 )
 _Number = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")]
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -26,6 +25,7 @@ class Upgrade(BaseModel):
         version: the release to run.
         environments: those to change, each with the version it runs now.
         left: protected environments that run an older version, each with that.
+        trial: the environment as which the release was started; empty where none could be.
         mends: the known vulnerabilities that it mends; None where no list of them was found.
     """
 
@@ -34,6 +34,7 @@ class Upgrade(BaseModel):
     version: _Number
     environments: dict[_Name, _Number]
     left: dict[_Name, _Number] = {}
+    trial: _Name | Literal[""] = ""
     mends: Annotated[tuple[_Identity, ...], Field(strict=False)] | None = None
 
     @property
@@ -54,7 +55,7 @@ def upgrade_lines(upgrade: Upgrade) -> tuple[str, ...]:
         "\n".join(changed),
         f"[Release notes of Prefect {upgrade.version}]({RELEASES}/{upgrade.version})",
         _security(upgrade),
-        PROOF,
+        f"{_tried(upgrade)} {PROOF}",
     ]
     if upgrade.left:
         listed = ", ".join(f"{code(name)} ({before})" for name, before in upgrade.left.items())
@@ -62,6 +63,14 @@ def upgrade_lines(upgrade: Upgrade) -> tuple[str, ...]:
             f"Protected, and left as they are: {listed}. Change their files once this is proved."
         )
     return tuple(line for line in lines if line)
+
+
+def _tried(upgrade: Upgrade) -> str:
+    locked = "The packages are locked with hashes"
+    if not upgrade.trial:
+        return f"{locked}. The release was not started yet: each of these servers has a database of its own."
+    how = f"was started as {code(upgrade.trial)} with the whole gate, in a job without any token"
+    return f"{locked}, and the release {how}."
 
 
 def _security(upgrade: Upgrade) -> str:
@@ -78,11 +87,12 @@ def _security(upgrade: Upgrade) -> str:
 def failed_issue(upgrade: Upgrade, run_url: str) -> tuple[str, str]:
     """Return the title and the text of the issue about a release that cannot be used."""
     title = f"Prefect {upgrade.version} does not start in the server's image"
+    name = upgrade.trial or next(iter(upgrade.environments))
+    by_hand = f"./run upgrade {upgrade.version} {name} --try {name}"
     body = (
         f"Prefect {upgrade.version} could not be locked, built into the image or started "
         f"there. [The run]({run_url}) says what failed.\n\nNothing was changed. The next run tries the "
-        "newest release again and closes this issue when one starts. To try by hand: "
-        f"{code(f'./run lock {upgrade.version}')}, then {code(f'./run image {upgrade.version}')}.\n"
+        f"newest release again and closes this issue when one starts. To try by hand: {code(by_hand)}.\n"
     )
     return title, body
 

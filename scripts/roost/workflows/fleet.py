@@ -15,16 +15,10 @@ from roost.github.actions import runner_of
 from roost.github.api import GitHub, github_of
 from roost.github.models import Issue
 from roost.operations.context import Context
-from roost.report.fleet_issue import (
-    LABEL,
-    LABEL_COLOR,
-    LABEL_TEXT,
-    TITLE,
-    fleet_body,
-    fleet_issues,
-)
+from roost.report.fleet_issue import FLEET, TITLE, fleet_body
 from roost.report.plan_layout import LIMIT
 from roost.workflows.job import need_read_token
+from roost.workflows.one_issue import keep
 
 FILE = "fleet.md"
 
@@ -66,27 +60,12 @@ async def fleet_issue(context: Context, results: Path) -> ExitCode:
         return ExitCode.DONE
     body = path.read_text(encoding="utf-8", errors="replace")[:LIMIT]
     async with github_of(context.environ) as github:
-        known = fleet_issues(await github.issues(LABEL))
-        if known:
-            issue, word, note = await _update(github, known[0], body), "updated", ""
-        else:
-            await github.ensure_label(LABEL, LABEL_COLOR, LABEL_TEXT)
-            issue = await github.create_issue(TITLE, body, [LABEL])
-            word, note = "opened", await _pinned(github, issue)
-        for other in known[1:]:
-            if other.state == "open":
-                await github.update_issue(other.number, state="closed", state_reason="not_planned")
+        issue, opened = await keep(github, FLEET, TITLE, body, renames=False)
+        word, note = ("opened", await _pinned(github, issue)) if opened else ("updated", "")
     context.out.print(f"{TITLE}: {word} #{issue.number} {issue.url}", markup=False, soft_wrap=True)
     if note:
         context.out.print(note, markup=False, soft_wrap=True)
     return ExitCode.DONE
-
-
-async def _update(github: GitHub, issue: Issue, body: str) -> Issue:
-    """Replace the text of the issue; one that was closed is opened again."""
-    if issue.state == "open":
-        return await github.update_issue(issue.number, body=body)
-    return await github.update_issue(issue.number, body=body, state="open", state_reason="reopened")
 
 
 async def _pinned(github: GitHub, issue: Issue) -> str:

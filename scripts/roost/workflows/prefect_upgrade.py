@@ -8,18 +8,19 @@ what stands in its way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from roost.commands.drift import watched
 from roost.environment.edit import CannotEditError, edit_places
-from roost.environment.load import EnvironmentFile, load_environment, load_files
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.model import SqliteDatabase
 from roost.environment.prefect_settings import is_settings_list
 from roost.environment.server_lock import FOLDER as LOCKS
 from roost.environment.server_lock import ServerLockError, parse_server_lock, read_server_lock
-from roost.environment.starter import is_example
 from roost.errors import (
     BadDocumentError,
     ExitCode,
@@ -32,9 +33,10 @@ from roost.github.api import GitHub, github_of
 from roost.operations.context import Context
 from roost.prefect.upgrade_step import next_step
 from roost.prefect.versions import Version, parse_version
+from roost.report.kept_issue import KeptIssue
 from roost.report.prefect_upgrade import Upgrade, failed_issue, upgrade_lines, waiting_issue
 from roost.workflows.job import need_runner
-from roost.workflows.one_issue import Kind, close, keep
+from roost.workflows.one_issue import close, keep
 from roost.workflows.open_pull import (
     FileChange,
     Proposal,
@@ -45,7 +47,7 @@ from roost.workflows.open_pull import (
     push,
 )
 
-ISSUE = Kind("roost-prefect", "8250df", "A new release of Prefect, watched by Roost")
+ISSUE = KeptIssue("roost-prefect", "8250df", "A new release of Prefect, watched by Roost")
 PLACE = ("prefect", "version")
 SUCCESS = "success"
 BUTTON = "workflow_dispatch"
@@ -55,61 +57,57 @@ MAX_UPGRADE = 20_000
 async def look(context: Context, *, cooldown_days: int) -> ExitCode:
     """Choose the next release of the unprotected environments, and set it as outputs.
 
-    The output `trial` is the one in which the release is tried before that.
+    The output `trial` is the one as which the release is started before that.
 
     Raises:
         InvalidFilesError: an environment file is not valid.
         PackageIndexError: the index does not answer.
     """
     runner = need_runner(context)
-    upgrade = await choose(context, timedelta(days=cooldown_days), datetime.now(UTC))
+    upgrade = await choose(context, timedelta(days=cooldown_days))
     runner.output("version", upgrade.version if upgrade else "")
     runner.output("environments", " ".join(upgrade.environments) if upgrade else "")
-    runner.output("trial", _trial(context, upgrade) if upgrade else "")
+    runner.output("trial", upgrade.trial if upgrade else "")
     runner.output("upgrade", upgrade.model_dump_json() if upgrade else "")
     context.out.print(_found(upgrade), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 
-async def choose(context: Context, cooldown: timedelta, now: datetime) -> Upgrade | None:
+async def choose(context: Context, cooldown: timedelta) -> Upgrade | None:
     """Return the upgrade to propose; None where every unprotected environment is up to date.
 
     The environment with the oldest version says which release is next, so that no version is skipped.
     Those with an image of their own are left out: their version follows the image.
     """
-    loaded = load_files(sorted(context.environments.glob("*.y*ml")))
+    loaded = watched(context)
     if loaded.faults:
         raise InvalidFilesError(loaded.faults)
-    files = [each for each in loaded.files if not is_example(each)]
-    ours = [each for each in files if each.environment.prefect.image is None]
+    ours = [each for each in loaded.files if each.environment.prefect.image is None]
     versions = {each.name: _version(each) for each in ours if not each.environment.protected}
     if not versions:
         return None
     oldest = min(versions.values())
     index = context.clients.package_index(context.environ)
     known = await index.vulnerabilities(str(oldest))
+    now = context.clients.now()
     step = next_step(oldest, await index.releases(), known or (), now, cooldown)
     if step is None:
         return None
-    behind = {each.name: str(_version(each)) for each in ours if _version(each) < step.version}
+    old = [each for each in ours if _version(each) < step.version]
+    behind = {each.name: str(_version(each)) for each in old}
     return Upgrade(
         version=str(step.version),
         environments={name: behind[name] for name in sorted(versions) if name in behind},
         left={name: behind[name] for name in sorted(behind) if name not in versions},
+        trial=_trial(each for each in old if each.name in versions),
         mends=None if known is None else tuple(each.name for each in step.mends),
     )
 
 
-def _trial(context: Context, upgrade: Upgrade) -> str:
-    """Return the environment that is started to try the release: one that needs no database of its own.
-
-    Empty where each has one; then only the rehearsal of the pull request starts the release.
-    """
-    for name in upgrade.environments:
-        file = load_environment(name, context.environments)
-        if file.environment.database.backend == "sqlite":
-            return name
-    return ""
+def _trial(files: Iterable[EnvironmentFile]) -> str:
+    """Return the first of the environments that need no database of their own to be started; or none."""
+    startable = (f.name for f in files if isinstance(f.environment.database, SqliteDatabase))
+    return min(startable, default="")
 
 
 def _version(file: EnvironmentFile) -> Version:
@@ -170,10 +168,8 @@ async def propose(context: Context, *, files: Path, opens: bool) -> ExitCode:
     proposal = proposal_of(context, upgrade, files)
     branch, base = f"roost/prefect-{upgrade.version}", base_of(runner)
     async with github_of(context.environ) as github:
-        if pull := await _closed_by_a_person(github, runner, branch):
-            runner.summary(
-                f"A person closed {pull}. To propose it again, start this workflow by hand."
-            )
+        if already := await _proposed_before(github, runner, branch):
+            runner.summary(already)
             return ExitCode.DONE
         await push(github, branch, base, proposal)
         if opens:
@@ -208,9 +204,8 @@ async def report(context: Context, *, tried: str, proposed: str, link: str) -> E
         elif link:
             await keep(github, ISSUE, *waiting_issue(read_upgrade(given).title, link))
         elif proposed == SUCCESS:
-            await close(
-                github, ISSUE, f"Prefect {read_upgrade(given).version} starts, and is proposed."
-            )
+            version = read_upgrade(given).version
+            await close(github, ISSUE, f"Prefect {version} was proposed by a pull request.")
     return ExitCode.DONE
 
 
@@ -289,15 +284,19 @@ def _bad(path: str, why: str) -> BadDocumentError:
     )
 
 
-async def _closed_by_a_person(github: GitHub, runner: Runner, branch: str) -> str:
-    """Return a link to the pull request of a branch that a person closed; empty if there is none.
+async def _proposed_before(github: GitHub, runner: Runner, branch: str) -> str:
+    """Return a sentence about the pull request of a branch that needs nothing now; empty without one.
 
-    A run that a person starts proposes it again.
+    One that a person closed stays closed, unless a person starts this run.
     """
-    if runner.event_name == BUTTON:
-        return ""
     found = await github.pulls(branch, "all", base=base_of(runner))
-    closed = [each for each in found if each.state == "closed" and not each.merged]
-    if not closed or len(closed) < len(found):
+    for pull in found:
+        if pull.state == "open":
+            return f"[Pull request {pull.number}]({pull.url}) is open already."
+    closed = [each for each in found if not each.merged]
+    if not closed or len(closed) < len(found) or runner.event_name == BUTTON:
         return ""
-    return f"[pull request {closed[0].number}]({closed[0].url})"
+    return (
+        f"A person closed [pull request {closed[0].number}]({closed[0].url}). To propose it again, start "
+        "this workflow by hand."
+    )

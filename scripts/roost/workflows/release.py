@@ -13,11 +13,12 @@ from roost.github.api import github_of
 from roost.operations.context import Context
 from roost.operations.release_files import changes_between, number_of, text_of
 from roost.operations.release_git import Checkout
+from roost.report.kept_issue import KeptIssue
 from roost.report.markdown import code
 from roost.workflows.job import need_runner
-from roost.workflows.one_issue import Kind, close, keep
+from roost.workflows.one_issue import close, keep
 
-ISSUE = Kind("roost-update", "0e8a16", "A newer release of Roost")
+ISSUE = KeptIssue("roost-update", "0e8a16", "A newer release of Roost")
 TAGS = "refs/tags/"
 MOST = 100_000
 """Characters of a release's text; GitHub takes 125,000."""
@@ -97,6 +98,6 @@ async def update_issue(context: Context) -> ExitCode:
             f"{code('./run update')}, on a branch of yours: it merges the release into your files and commits "
             "nothing. docs/updating.md says how. This issue closes by itself once it is merged.\n"
         )
-        issue = await keep(github, ISSUE, f"Roost {version} is out", body)
+        issue, _ = await keep(github, ISSUE, f"Roost {version} is out", body)
     context.out.print(f"Roost {version} is out: {issue.url}", markup=False, soft_wrap=True)
     return ExitCode.DONE

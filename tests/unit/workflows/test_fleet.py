@@ -6,7 +6,7 @@ import pytest
 import stamina
 
 from helpers.fake_github import ACTIONS_BOT, FakeGitHub
-from roost.report.fleet_issue import LABEL, MARKER
+from roost.report.fleet_issue import FLEET
 from roost.workflows.fleet import FILE
 
 WRITE = {"issues": "write", "contents": "read"}
@@ -45,7 +45,7 @@ def reported(job, folder):
 
     def run(text, expect=0):
         folder.mkdir(exist_ok=True)
-        (folder / FILE).write_text(f"{MARKER}\n{text}\n")
+        (folder / FILE).write_text(f"{FLEET.marker}\n{text}\n")
         said = job("github", "fleet-issue", "--results", folder)
         assert said.code == expect, said.err
         return said
@@ -54,7 +54,9 @@ def reported(job, folder):
 
 
 def shown(github):
-    return [(i.number, i.title, i.state, i.body.splitlines()[-1]) for i in github.issues(LABEL)]
+    return [
+        (i.number, i.title, i.state, i.body.splitlines()[-1]) for i in github.issues(FLEET.label)
+    ]
 
 
 def test_the_text_has_a_row_for_each_environment_and_no_login(job, folder):
@@ -64,7 +66,7 @@ def test_the_text_has_a_row_for_each_environment_and_no_login(job, folder):
 
     assert said.code == 0, said.err
     text = (folder / FILE).read_text()
-    assert text.startswith(f"{MARKER}\n1 environment: 1 awake.")
+    assert text.startswith(f"{FLEET.marker}\n1 environment: 1 awake.")
     assert "| staging | awake | 3.8.8 | 1 good | no |" in text
     assert "in [this run](https://github.com/acme/infra/actions/runs/1001)" in text
     assert "s3cret" not in text
@@ -101,7 +103,7 @@ def test_where_three_are_pinned_it_says_how_to_do_it_by_hand(reported, github):
 
 
 def test_an_issue_of_a_stranger_that_looks_the_same_is_left_alone(reported, github):
-    github.add_issue("Fleet", f"{MARKER}\nfalse", (LABEL,), "mallory")
+    github.add_issue("Fleet", f"{FLEET.marker}\nfalse", (FLEET.label,), "mallory")
 
     reported("true")
 
@@ -110,7 +112,7 @@ def test_an_issue_of_a_stranger_that_looks_the_same_is_left_alone(reported, gith
 
 def test_of_several_the_oldest_stays(reported, github):
     for text in ("a", "b"):
-        github.add_issue("Fleet", f"{MARKER}\n{text}", (LABEL,), ACTIONS_BOT)
+        github.add_issue("Fleet", f"{FLEET.marker}\n{text}", (FLEET.label,), ACTIONS_BOT)
 
     reported("c")
 

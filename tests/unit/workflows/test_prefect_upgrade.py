@@ -7,6 +7,7 @@ import json
 import pytest
 import stamina
 
+from helpers.environments import POSTGRES
 from helpers.fake_github import FakeGitHub
 from helpers.fake_index import FakeIndex
 from helpers.server_locks import REDIS, lock_text, write_server_lock
@@ -116,6 +117,7 @@ def test_the_next_release_is_chosen_for_what_is_not_protected(look):
         "version": "3.9.1",
         "environments": {"staging": "3.8.8"},
         "left": {"production": "3.8.8"},
+        "trial": "staging",
         "mends": [],
     }
 
@@ -159,6 +161,13 @@ def test_what_nobody_may_or_need_change_is_left_alone(repository, look, fields):
     assert look()["version"] == ""
 
 
+def test_the_defaults_of_all_environments_are_no_environment(repository, look):
+    (repository.environments / "_defaults.yaml").write_text("machine: {memory_mb: 512}\n")
+    repository.write("staging")
+
+    assert look()["environments"] == "staging"
+
+
 def test_the_oldest_environment_says_which_minor_version_is_next(repository, index, look):
     index.add("3.10.0", days_old=15)
     repository.write("staging")
@@ -195,6 +204,31 @@ def test_the_app_opens_one_pull_request_with_the_file_and_the_locks(github, prop
     for name in ("deploy/locks/prefect-3.9.1.txt", "deploy/settings/prefect-3.9.1.txt"):
         assert github.file(name, BRANCH) == (locked / name).read_bytes()
     assert b"3.8.8" in github.file("environments/production.yaml", BRANCH)
+
+
+def test_what_was_not_started_is_not_said_to_have_been(github, main, propose):
+    main.write("staging", POSTGRES)
+    main.commit()
+    main.push()
+
+    assert propose().code == 0
+
+    [pull] = github.pulls()
+    assert "was not started yet" in pull.issue.body
+    assert "without any token" not in pull.issue.body
+
+
+def test_an_open_pull_request_stays_as_it_is_when_main_goes_on(github, main, propose, summary):
+    propose()
+    before = github.head(BRANCH)
+    main.write("staging", machine={"memory_mb": 1024})
+    main.commit()
+    main.push()
+
+    assert propose().code == 0
+
+    assert github.head(BRANCH) == before
+    assert "is open already" in summary()
 
 
 def test_a_security_release_is_named_as_such(github, propose, index):
