@@ -1,4 +1,4 @@
-"""Tell Fly how far a copy is, while it runs: a counter in the machine's metadata.
+"""Report to Fly how far a copy is, while it runs: a counter in the machine's metadata.
 
 Whoever waits for the copy gives it up when the counter stands still, however long the whole takes.
 """
@@ -70,10 +70,10 @@ class Progress:
         }
 
     def _report(self) -> None:
-        told = -1
+        reported = -1
         while not self._ended.wait(EVERY_S):
-            if self._done == told:
+            if self._done == reported:
                 continue
             found = self.document()
             if write_metadata(KEY, json.dumps(found), self._environ, LIMIT_S):
-                told = self._done
+                reported = self._done

@@ -37,7 +37,7 @@ STILL_S = 600.0
 foreign key that PostgreSQL checks row by row."""
 SILENT_S = 2700.0
 """The longest copy of a machine that does not say how far it is."""
-TELL_S = 30.0
+REPORT_S = 30.0
 """Seconds between two lines about how far it is."""
 POLL_S = 1.0
 SHOWS_WITHIN_S = 20.0
@@ -90,7 +90,7 @@ class Copier:
         copier = await self.send(replace(step, skip_launch=False), config)
         if machine.state not in LAUNCHED and machine.state not in start_stop.SUSPENDED:
             await start_stop.start(self.fly, self.app, machine.id, nonce, machine.config)
-        result = await outcome(self.fly, self.app, copier, Telling(self.notice, self.more_time))
+        result = await outcome(self.fly, self.app, copier, CopyWatch(self.notice, self.more_time))
         if result.error:
             await self._put_back(step, copier, former, nonce)
             raise self._failed(result.error, back=former is not None)
@@ -122,8 +122,8 @@ class Copier:
 
 
 @dataclass
-class Telling:
-    """Tells how far a copy is, and notices when it stands still.
+class CopyWatch:
+    """Reports how far a copy is, and notices when it stands still.
 
     Args:
         notice: called with a line now and then.
@@ -134,7 +134,7 @@ class Telling:
     more_time: MoreTime
     _last: CopyProgress | None = None
     _moved_at: float = 0.0
-    _told: tuple[float, CopyProgress] | None = None
+    _reported: tuple[float, CopyProgress] | None = None
 
     def begin(self, now: float) -> None:
         """Begin to count, in seconds of the loop's clock."""
@@ -145,7 +145,7 @@ class Telling:
         if found and (self._last is None or found.done > self._last.done):
             self.more_time(now - self._moved_at)
             self._last, self._moved_at = found, now
-            self._tell(found, now)
+            self._report(found, now)
         limit = STILL_S if self._last else SILENT_S
         if now - self._moved_at <= limit:
             return ""
@@ -154,10 +154,10 @@ class Telling:
         at = f", at the table {self._last.table}" if self._last.table else ""
         return f"the copy did nothing more for {STILL_S / 60:.0f} minutes{at}"
 
-    def _tell(self, found: CopyProgress, now: float) -> None:
-        if self._told and now - self._told[0] < TELL_S:
+    def _report(self, found: CopyProgress, now: float) -> None:
+        if self._reported and now - self._reported[0] < REPORT_S:
             return
-        before, self._told = self._told, (now, found)
+        before, self._reported = self._reported, (now, found)
         self.notice(
             progress_line(found, before[1] if before else None, now - before[0] if before else 0)
         )
@@ -171,10 +171,10 @@ def progress_line(found: CopyProgress, before: CopyProgress | None, seconds: flo
     return f"{verb} {found.rows:,} of {found.of:,} rows{rate}: {found.table}"
 
 
-async def outcome(fly: FlyClient, app: str, copier: Machine, telling: Telling) -> CopyResult:
+async def outcome(fly: FlyClient, app: str, copier: Machine, watch: CopyWatch) -> CopyResult:
     """Wait until a machine that copies has ended or does nothing more, and return what it found."""
     now, patience = anyio.current_time, 0.0
-    telling.begin(now())
+    watch.begin(now())
     while True:
         machine = await fly.get_machine(app, copier.id)
         if machine is None or machine.instance_id != copier.instance_id:
@@ -185,7 +185,7 @@ async def outcome(fly: FlyClient, app: str, copier: Machine, telling: Telling) -
         patience = (patience or now() + SHOWS_WITHIN_S) if down else 0.0
         if patience and now() > patience:
             return _ending(machine)
-        if why := telling.look(copy_progress(machine), now()):
+        if why := watch.look(copy_progress(machine), now()):
             return CopyResult(error=why)
         await anyio.sleep(POLL_S)
 

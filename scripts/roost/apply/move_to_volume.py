@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from roost.apply import start_stop
-from roost.apply.copy_database import Telling, outcome, show
+from roost.apply.copy_database import CopyWatch, outcome, show
 from roost.apply.restore import Restorer
 from roost.apply.restore_replacement import Replacement
 from roost.apply.verdict import Proof
@@ -129,8 +129,8 @@ class VolumeMover(Restorer):
     async def _filled(self, state: Restoring, new: Machine) -> Machine:
         """Wait until the new machine has copied the rows, then have it serve them."""
         if is_copier(new.config):
-            telling = Telling(self.work.notice, self.work.more_time)
-            result = await outcome(self.work.fly, self.app, new, telling)
+            watch = CopyWatch(self.work.notice, self.work.more_time)
+            result = await outcome(self.work.fly, self.app, new, watch)
             if result.error:
                 raise DatabaseMoveError(result.error)
             show(result, self.work.notice)

@@ -166,8 +166,8 @@ CAUSES = (
         r"migrations? failed",
     ),
 )
-# Fly's proxy and its checks say this of every server that does not listen, whatever ended it: it tells if
-# nothing else does.
+# Fly's proxy and its checks say this of every server that does not listen, whatever ended it: it counts if
+# nothing else was found.
 _BY_PROXY = _cause(
     Fix.PORT,
     _NO_LISTENER,

@@ -246,7 +246,7 @@ def meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
 
 
 def _what_apply_reads(environment: Environment) -> Environment:
-    """Return an environment without what no apply reads: who is told, and whether drift is healed."""
+    """Return an environment without what no apply reads: who gets messages, and whether drift is healed."""
     drift = environment.drift.model_copy(update={"heal": False})
     return environment.model_copy(update={"notify": (), "drift": drift})
 

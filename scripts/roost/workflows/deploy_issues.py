@@ -23,7 +23,7 @@ async def update_issues(
     outcomes: Sequence[DeployOutcome],
     asked: Mapping[str, int],
 ) -> GitHubError | None:
-    """Open, update or close the issues about these outcomes; the job Notify tells of the failures.
+    """Open, update or close the issues about these outcomes; the job Notify sends the messages.
 
     Args:
         context: where to print.

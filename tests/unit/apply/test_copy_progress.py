@@ -1,4 +1,4 @@
-"""How long a copy may take: as long as it goes on, and not much longer; and what is told meanwhile."""
+"""How long a copy may take: as long as it goes on, and not much longer; and what is reported meanwhile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from helpers import made_by_flyctl, virtual_time
 from roost.apply import command_deadline
 from roost.apply.command_deadline import in_time
-from roost.apply.copy_database import SILENT_S, STILL_S, Telling, outcome, progress_line
+from roost.apply.copy_database import SILENT_S, STILL_S, CopyWatch, outcome, progress_line
 from roost.errors import OvertimeError
 from roost.plan.database_move import CopyProgress, copy_progress
 
@@ -49,7 +49,7 @@ def watch(fly):
 
     async def wait():
         async with in_time("staging") as more_time:
-            result = await outcome(fly, "acme", machine(), Telling(lines.append, more_time))
+            result = await outcome(fly, "acme", machine(), CopyWatch(lines.append, more_time))
         return result, lines, anyio.current_time()
 
     return virtual_time.run(wait)

@@ -410,12 +410,12 @@ def test_a_check_that_fly_cannot_connect_tells_of_a_running_server_that_listens_
     [machine] = facts.machines
     check = Check(name="a", status="critical", output="connect: connection refused")
 
-    told = only(replace(facts, machines=(machine.model_copy(update={"checks": (check,)}),)))
+    found = only(replace(facts, machines=(machine.model_copy(update={"checks": (check,)}),)))
     fine = check.model_copy(update={"status": "passing"})
     untold = only(replace(facts, machines=(machine.model_copy(update={"checks": (fine,)}),)))
 
-    assert told.what == "the server does not serve: it does not listen on the port that Fly asks"
-    assert 'it said: "Fly\'s check: connect: connection refused"' in told.evidence
+    assert found.what == "the server does not serve: it does not listen on the port that Fly asks"
+    assert 'it said: "Fly\'s check: connect: connection refused"' in found.evidence
     assert untold.what == "the server does not serve"
 
 
