@@ -147,10 +147,12 @@ def make_flow(url: str) -> str:
         return str(client.post("/api/flows/", {"name": "bench"}).json()["id"])
 
 
-def write_runs(url: str, flow: str, go_on: Callable[[], bool]) -> list[Answer]:
+def write_runs(
+    url: str, flow: str, go_on: Callable[[], bool], limit_s: float = ANSWER_LIMIT_S
+) -> list[Answer]:
     """Write runs one after the other over one connection, until told to stop."""
     answers: list[Answer] = []
-    with Client(url, basic(LOGIN), limit_s=ANSWER_LIMIT_S) as client:
+    with Client(url, basic(LOGIN), limit_s=limit_s) as client:
         while go_on():
             answers.extend(write_run(client, flow))
     return answers

@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.client import Answer, Client, basic
+from bench.errors import BenchError
 from bench.lab import LOGIN
-from bench.load import write_run
+from bench.load import make_flow, write_runs
 from bench.stats import percentile
+from helpers.replicated_site import schedule
 
 WRITERS, READERS, EVENTS = 50, 200, 1000
 """At full scale: writers, people who read, events a second."""
@@ -96,8 +98,7 @@ def put_mixed_load(urls: Sequence[str], size: Size, seconds: float) -> Mixed:
         seconds: how long; a request that was begun is waited for.
     """
     turns = itertools.cycle(urls)
-    with Client(urls[0], basic(LOGIN)) as client:
-        flow = str(client.post("/api/flows/", {"name": "bench"}).json()["id"])
+    flow = make_flow(urls[0])
     began, over = time.monotonic(), threading.Event()
 
     def goes_on() -> bool:
@@ -106,9 +107,12 @@ def put_mixed_load(urls: Sequence[str], size: Size, seconds: float) -> Mixed:
     senders = max(1, size.events // (10 * BATCH))
     with ThreadPoolExecutor(size.writers + size.readers + senders + 1) as pool:
         try:
-            watched = pool.submit(first_run_s, next(turns), flow)
+            watched = pool.submit(first_run_s, next(turns))
             working = [
-                *(pool.submit(_write, next(turns), flow, goes_on) for _ in range(size.writers)),
+                *(
+                    pool.submit(write_runs, next(turns), flow, goes_on, LIMIT_S)
+                    for _ in range(size.writers)
+                ),
                 *(pool.submit(_read, next(turns), goes_on) for _ in range(size.readers)),
                 *(
                     pool.submit(_send, next(turns), size.events / senders, goes_on)
@@ -122,40 +126,29 @@ def put_mixed_load(urls: Sequence[str], size: Size, seconds: float) -> Mixed:
             over.set()  # after Ctrl-C too: no thread goes on
 
 
-def first_run_s(url: str, flow: str) -> float:
+def first_run_s(url: str) -> float:
     """Make a schedule, and return the seconds until its first run is there."""
-    every = {"schedule": {"interval": 3600, "anchor_date": "2026-01-01T00:00:00Z"}, "active": True}
-    wanted = {"name": f"bench-{uuid.uuid4()}", "flow_id": flow, "schedules": [every]}
     began = time.monotonic()
     with Client(url, basic(LOGIN), limit_s=LIMIT_S) as client:
-        made = _until_well(lambda: client.post("/api/deployments/", wanted))
-        if made is None:
+
+        def ask(verb: str, path: str, body: Any) -> Answer:
+            return _until_well(lambda: client.send(verb, f"/api{path}", body))
+
+        try:
+            count = schedule(ask, f"bench-{uuid.uuid4()}")
+            while not count():
+                time.sleep(0.25)
+        except BenchError:
             return FIRST_RUN_LIMIT_S
-        chosen = {"deployments": {"id": {"any_": [made.json()["id"]]}}}
-        while time.monotonic() < began + FIRST_RUN_LIMIT_S:
-            found = client.post("/api/flow_runs/count", chosen)
-            if found.well and found.json():
-                return time.monotonic() - began
-            time.sleep(0.25)
-    return FIRST_RUN_LIMIT_S
+    return min(time.monotonic() - began, FIRST_RUN_LIMIT_S)
 
 
-def _until_well(send: Callable[[], Answer]) -> Answer | None:
-    """Send a request again until it is answered well; it is not measured."""
+def _until_well(send: Callable[[], Answer]) -> Answer:
+    """Send a request again until it is answered well, for some time; it is not measured."""
     ends = time.monotonic() + FIRST_RUN_LIMIT_S
-    while time.monotonic() < ends:
-        if (answer := send()).well:
-            return answer
+    while not (answer := send()).well and time.monotonic() < ends:
         time.sleep(0.25)
-    return None
-
-
-def _write(url: str, flow: str, goes_on: Callable[[], bool]) -> list[Answer]:
-    answers: list[Answer] = []
-    with Client(url, basic(LOGIN), limit_s=LIMIT_S) as client:
-        while goes_on():
-            answers.extend(write_run(client, flow))
-    return answers
+    return answer
 
 
 def _read(url: str, goes_on: Callable[[], bool]) -> list[Answer]:
