@@ -82,3 +82,13 @@ def serve(image, tmp_path):
     yield serve
     for server in made:
         server.kill()
+
+
+@pytest.fixture
+def own_site(tmp_path, image_cache):
+    """A local Fly of the test's own."""
+    found = PrefectSite(tmp_path, image_cache)
+    try:
+        yield found
+    finally:
+        found.daemon.clean()

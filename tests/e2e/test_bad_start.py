@@ -6,21 +6,11 @@ import re
 
 import pytest
 
-from helpers.prefect_site import NAME, PrefectSite
+from helpers.prefect_site import NAME
 from helpers.roost_command import finish
 
 APPLY = ("apply", NAME, "--local")
 LEFT = "Nothing was rolled back: there is no other healthy release."
-
-
-@pytest.fixture
-def own_site(tmp_path, image_cache):
-    """A local Fly of the test's own."""
-    found = PrefectSite(tmp_path, image_cache)
-    try:
-        yield found
-    finally:
-        found.daemon.clean()
 
 
 def assert_says_what_stands_where(told):

@@ -9,9 +9,10 @@ from contextlib import closing
 import httpx
 import pytest
 
+from helpers.doctor_runs import take, wrong
 from helpers.plain_http import NO_TLS
 from helpers.postgres import find_programs, postgres_server
-from helpers.prefect_site import APP, NAME, PrefectSite
+from helpers.prefect_site import APP, NAME
 from helpers.waiting import LIMIT_S
 
 pytestmark = pytest.mark.slow
@@ -29,40 +30,11 @@ POSTGRES = {
 }
 
 
-@pytest.fixture
-def own_site(tmp_path, image_cache):
-    """A local Fly of the test's own."""
-    found = PrefectSite(tmp_path, image_cache)
-    try:
-        yield found
-    finally:
-        found.daemon.clean()
-
-
-def wrong(site, *options):
-    """Return what doctor finds wrong; it ends with 2 if there is anything."""
-    found = site.roost.json(*DOCTOR, *options, expect=2)["checks"]
-    return [check for check in found if check["state"] == "wrong"]
-
-
-def take(site, check):
-    """Apply the diff of a finding, as a person does."""
-    done = subprocess.run(
-        ["patch", "-p1"],
-        cwd=site.roost.environments.parent,
-        input=f"{check['change']}\n",
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, (check, done.stdout)
-
-
 def test_a_setting_that_prefect_refuses_and_a_schema_of_a_newer_prefect(own_site):
     own_site.start(scaling={"idle_after": "1h"}, prefect={"settings": {CACHE_TTL: "no-period"}})
     own_site.roost.run(*APPLY, expect=5)
 
-    [refused] = wrong(own_site)
+    [refused] = wrong(own_site, NAME)
 
     assert refused["what"].endswith("Prefect refuses a setting")
     assert any("related_resource_cache_ttl" in line for line in refused["evidence"])
@@ -76,7 +48,7 @@ def test_a_setting_that_prefect_refuses_and_a_schema_of_a_newer_prefect(own_site
     with closing(sqlite3.connect(own_site.volume / "prefect.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
 
-    [newer] = wrong(own_site, "--wake")
+    [newer] = wrong(own_site, NAME, "--wake")
 
     assert "a newer Prefect has migrated the database" in newer["what"]
     assert any("exited with code 1" in line for line in newer["evidence"])
@@ -91,7 +63,7 @@ def test_who_wakes_a_server_again_and_again_and_a_client_that_does_not_fit(own_s
         own_site.daemon.wait(APP, own_site.machine, "suspended")
         ask(own_site, agent)
 
-    findings = wrong(own_site)
+    findings = wrong(own_site, NAME)
     woken = next(check for check in findings if "woken again" in check["what"])
     old = next(check for check in findings if "does not fit" in check["what"])
 
@@ -125,7 +97,7 @@ def test_a_database_that_no_longer_takes_the_password(own_site):
         statement(database, "ALTER ROLE ours PASSWORD 'second'")
         own_site.rest("stop", "stopped")
 
-        [refused] = wrong(own_site, "--wake")
+        [refused] = wrong(own_site, NAME, "--wake")
 
         assert "the database refuses the user" in refused["what"]
         assert any('it said: "' in line and "password" in line for line in refused["evidence"])

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.local_daemon import LocalDaemon, tiny_config
+from helpers.local_daemon import tiny_config
 from helpers.waiting import until
 
 SEED = 7  # of the first six hosts only the first dies
 
 
 @pytest.fixture
-def daemon(tmp_path, image_cache):
+def daemon(own_daemon):
     """A daemon whose weather changes with a restart."""
-    found = LocalDaemon(tmp_path / "home", image_cache)
-    try:
-        yield found.start()
-    finally:
-        found.clean()
+    return own_daemon
 
 
 def storm(daemon, path, **keys):

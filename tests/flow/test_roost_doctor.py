@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import httpx
 import pytest
 
+from helpers.doctor_runs import take, wrong
 from helpers.plain_http import NO_TLS
 from helpers.small_server import (
     CLOCK_S,
@@ -27,31 +26,12 @@ APPLY = ("apply", NAME, "--local")
 DOCTOR = ("doctor", NAME, "--local")
 
 
-def wrong(site, *options):
-    """Return what doctor finds wrong; it ends with 2 if there is anything."""
-    found = site.roost.json(*DOCTOR, *options, expect=2)["checks"]
-    return [check for check in found if check["state"] == "wrong"]
-
-
-def take(site, check):
-    """Apply the diff of a finding, as a person does."""
-    done = subprocess.run(
-        ["patch", "-p1"],
-        cwd=site.roost.environments.parent,
-        input=f"{check['change']}\n",
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, (check, done.stdout)
-
-
 def test_a_server_that_refuses_a_setting_starts_after_the_diff_and_is_not_woken(site):
     words = "a Prefect setting is wrong (small_trouble: must be empty); fix prefect.settings"
     site.write(**{TROUBLE: EXITS, SAYS: words})
     site.roost.run(*APPLY, expect=5)
 
-    [check] = wrong(site)
+    [check] = wrong(site, NAME)
 
     assert "Prefect refuses a setting" in check["what"]
     assert any("exited with code 1" in line for line in check["evidence"])
@@ -76,7 +56,7 @@ def test_a_volume_that_is_nearly_full_has_room_after_the_diff(site):
     with (site.daemon.home / "volumes" / volume["id"] / "large").open("wb") as file:
         file.truncate(95 * 1024**3 // 100)
 
-    [check] = wrong(site)
+    [check] = wrong(site, NAME)
 
     assert "% full" in check["what"]
     assert "give the volume 2 GB: $0.30 a month, now $0.15" in check["mend"]
@@ -89,7 +69,7 @@ def test_a_server_that_was_killed_for_memory_has_enough_after_the_diff(site):
     site.write({"machine": {"memory_mb": 256}}, **{EATS_MB: "300"})
     site.roost.run(*APPLY, expect=5)
 
-    [check] = wrong(site)
+    [check] = wrong(site, NAME)
 
     assert "its memory was full, and the machine was killed" in check["what"]
     assert any("oom_killed" in line for line in check["evidence"])
@@ -103,7 +83,7 @@ def test_a_server_that_listens_elsewhere_is_named_by_what_the_proxy_meets(site):
     site.write(**{LISTENS_AT: "4199"})
     site.roost.run(*APPLY, expect=5)
 
-    [check] = wrong(site)
+    [check] = wrong(site, NAME)
 
     assert "it does not listen on the port that Fly asks" in check["what"]
     assert "have the image's command listen on 0.0.0.0, port 4200" in check["mend"]
@@ -116,7 +96,7 @@ def test_a_clock_that_is_off_is_measured(site):
     site.write(**{CLOCK_S: "-90"})
     site.roost.run(*APPLY)
 
-    [check] = wrong(site)
+    [check] = wrong(site, NAME)
 
     assert "s behind this computer's" in check["what"]
     assert "have the wrong one follow NTP" in check["mend"]
@@ -132,7 +112,7 @@ def test_an_app_that_no_request_reaches_is_named_and_corrected_by_what_is_printe
     machine = f"{site.app}/machines/{site.machine['id']}"
     site.daemon.call("POST", f"{machine}/cordon")
 
-    lost, closed = wrong(site)
+    lost, closed = wrong(site, NAME)
 
     assert "has no address, so no request reaches it" in lost["what"]
     assert closed["commands"] == [f"fly machine uncordon {site.machine['id']} -a {site.name}"]
@@ -151,7 +131,7 @@ def test_a_server_that_ends_again_and_again_is_a_loop_until_it_is_changed(own_si
         until(lambda number=number: _starts(own_site, machine) > number)
         own_site.daemon.wait(own_site.app, own_site.machine["id"], "started")
 
-    [check] = wrong(own_site)
+    [check] = wrong(own_site, NAME)
 
     assert "it serves now, and has ended by itself 3 times within the last day" in check["what"]
     assert [line for line in check["evidence"] if "ended by signal 9" in line]
@@ -179,7 +159,7 @@ def test_a_server_that_is_woken_again_and_again_stays_awake_after_the_diff(site)
         )
         assert woken.is_success
 
-    [check] = wrong(site)
+    [check] = wrong(site, NAME)
 
     assert "it falls asleep and is woken again 4 times within an hour" in check["what"]
     assert "scaling.idle_after: 10m" in check["mend"]

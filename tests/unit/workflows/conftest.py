@@ -6,10 +6,12 @@ import shutil
 import subprocess
 
 import pytest
+import stamina
 import yaml
 
 from helpers.command_fixtures import clients, fly, prefect, rewrite, roost
 from helpers.environments import environment_data
+from helpers.fake_github import FakeGitHub
 from helpers.local_daemon import SCRIPTS
 from helpers.roost_here import RoostHere
 from helpers.step_outputs import outputs_in
@@ -171,3 +173,15 @@ def outputs(tmp_path):
 def summary(tmp_path):
     """Return the summary of the step so far."""
     return (tmp_path / "summary").read_text
+
+
+@pytest.fixture
+def github_with_repository(tmp_path, repository, job, monkeypatch):  # noqa: ARG001 - what the job sets is set anew here
+    """A GitHub with that repository, for jobs that a push started; repeats happen at once."""
+    with stamina.set_testing(True, attempts=2, cap=True), FakeGitHub() as github:
+        (tmp_path / "event").write_text("{}")
+        monkeypatch.setenv("GITHUB_API_URL", github.url)
+        monkeypatch.setenv("GITHUB_TOKEN", github.token)
+        monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event"))
+        repository.connect(github.state.git.path)
+        yield github

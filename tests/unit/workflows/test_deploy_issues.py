@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.drift_results import SEEN
 from helpers.drift_results import run as run_result
-from helpers.fake_github import ACTIONS_BOT, FakeGitHub
+from helpers.fake_github import ACTIONS_BOT
 from helpers.markdown import kinds
 from helpers.plans import HOSTILE
 from roost.operations.artifacts import write_document
@@ -60,16 +59,10 @@ class Main:
 
 
 @pytest.fixture
-def main(tmp_path, repository, job, monkeypatch):
+def main(github_with_repository, tmp_path, repository, job, monkeypatch):
     """A pushed branch, and a GitHub without an issue."""
-    with stamina.set_testing(True, attempts=2, cap=True), FakeGitHub() as github:
-        (tmp_path / "event").write_text("{}")
-        monkeypatch.setenv("GITHUB_API_URL", github.url)
-        monkeypatch.setenv("GITHUB_TOKEN", github.token)
-        monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event"))
-        repository.connect(github.state.git.path)
-        repository.write("staging")
-        yield Main(github, repository, job, tmp_path, monkeypatch)
+    repository.write("staging")
+    return Main(github_with_repository, repository, job, tmp_path, monkeypatch)
 
 
 def test_a_failed_deploy_opens_an_issue_with_what_stands_where_and_the_next_step(main):

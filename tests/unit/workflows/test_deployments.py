@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-import stamina
 
-from helpers.fake_github import ACTIONS_BOT, FakeGitHub
+from helpers.fake_github import ACTIONS_BOT
 from roost.operations.artifacts import write_document
 from roost.plan.approval import Approved
 from roost.report.comment import Marker
@@ -44,18 +43,12 @@ class Main:
 
 
 @pytest.fixture
-def main(tmp_path, repository, job, monkeypatch):
+def main(github_with_repository, tmp_path, repository, job, monkeypatch):
     """A pushed branch, and a GitHub that knows of no deployment yet."""
-    with stamina.set_testing(True, attempts=2, cap=True), FakeGitHub() as github:
-        (tmp_path / "event").write_text("{}")
-        monkeypatch.setenv("GITHUB_API_URL", github.url)
-        monkeypatch.setenv("GITHUB_TOKEN", github.token)
-        monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event"))
-        repository.connect(github.state.git.path)
-        repository.write("staging")
-        found = Main(github, repository, job, tmp_path, monkeypatch)
-        found.push()
-        yield found
+    repository.write("staging")
+    found = Main(github_with_repository, repository, job, tmp_path, monkeypatch)
+    found.push()
+    return found
 
 
 def test_a_proved_deploy_is_a_deployment_of_its_commit_with_its_address(main):
